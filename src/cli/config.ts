@@ -1,0 +1,98 @@
+/**
+ * `quiesce config check` and `quiesce config show`.
+ */
+import * as Command from "@effect/cli/Command"
+import { type Duration, Effect } from "effect"
+import { stringify } from "yaml"
+import * as DurationText from "../internal/durationText.ts"
+import type { ResolvedConfig } from "../layers/ConfigFile.ts"
+import * as Common from "./common.ts"
+import type { CommandRule } from "./grammar.ts"
+import * as Options from "./options.ts"
+import { Output } from "./Output.ts"
+
+/** The configuration as a person would write it, with every default and path filled in. */
+export const describe = (config: ResolvedConfig) => {
+  const { stacks: limits, ...rest } = config.policy
+  const time = (duration: Duration.Duration) => DurationText.format(duration)
+  return {
+    version: 1,
+    stateDir: config.stateDir,
+    limits: Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, time(value)])),
+    stacks: Object.fromEntries(config.stacks.map((stack) => {
+      const limit = limits.find((policy) => policy.stack === stack.stack)
+      return [stack.stack, {
+        command: {
+          stop: stack.stop,
+          start: stack.start,
+          status: stack.status,
+          ...(stack.prepare === undefined ? {} : { prepare: stack.prepare })
+        },
+        stopTimeout: time(stack.stopTimeout),
+        startTimeout: time(stack.startTimeout),
+        ...(limit === undefined ? {} : {
+          maxDowntime: time(limit.maxDowntime),
+          maxDowntimeWithoutSnapshot: time(limit.maxDowntimeWithoutSnapshot)
+        })
+      }]
+    })),
+    agent: {
+      local: {
+        source: config.agent.source,
+        snapshot: config.agent.snapshot,
+        transfer: config.agent.transfer._tag === "Archive"
+          ? { archive: { to: config.agent.transfer.to } }
+          : { command: config.agent.transfer.argv }
+      }
+    }
+  }
+}
+
+const options = { config: Options.config, json: Options.json }
+const input = { config: options.config.option, json: options.json.option }
+const description = {
+  config: "Works on the configuration file.",
+  check: "Reads the configuration file and says everything that is wrong in it.",
+  show: "Prints the configuration with every default and path filled in."
+}
+
+const check = Command.make(
+  "check",
+  input,
+  Effect.fn("config check")(function*({ config, json }) {
+    const output = yield* Output
+    const found = yield* Common.load(config)
+    const names = found.stacks.map(({ stack }) => stack)
+    yield* output.stdout(
+      json
+        ? `${JSON.stringify({ type: "config", schemaVersion: 1, file: found.file, stacks: names })}\n`
+        : `${found.file}: ok; ${names.length === 1 ? "stack" : "stacks"}: ${names.join(", ")}\n`
+    )
+  })
+)
+
+const show = Command.make(
+  "show",
+  input,
+  Effect.fn("config show")(function*({ config, json }) {
+    const output = yield* Output
+    const found = yield* Common.load(config)
+    const shown = describe(found)
+    yield* output.stdout(
+      json
+        ? `${JSON.stringify(shown)}\n`
+        : `# ${found.file}\n${stringify(shown, { lineWidth: 0, flowCollectionPadding: false })}`
+    )
+  })
+)
+
+export const command = Command.make("config").pipe(Command.withSubcommands([check, show]))
+
+export const rule: CommandRule = {
+  description: description.config,
+  options: [],
+  subcommands: {
+    check: Options.leaf(description.check, options),
+    show: Options.leaf(description.show, options)
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * `quiesce status`: the live run, what is held or was left down, the last reports.
+ */
+import * as Command from "@effect/cli/Command"
+import { Effect, Option } from "effect"
+import { lastNote, type StoredMarker } from "../domain/Marker.ts"
+import { ExitCode, type Report } from "../domain/Report.ts"
+import { MarkerStore } from "../services/MarkerStore.ts"
+import { ReportStore } from "../services/ReportStore.ts"
+import { RunLock } from "../services/RunLock.ts"
+import { StackControl } from "../services/StackControl.ts"
+import * as Common from "./common.ts"
+import { CommandFailed } from "./errors.ts"
+import * as Options from "./options.ts"
+import { Output } from "./Output.ts"
+import * as Text from "./text.ts"
+import { Workspace } from "./Workspace.ts"
+
+interface MarkerStatus {
+  readonly name: string
+  readonly createdAt: string | null
+  readonly damaged: string | null
+  readonly units: ReadonlyArray<{ readonly stack: string; readonly unit: string; readonly state: string }>
+}
+
+interface Status {
+  readonly type: "status"
+  readonly schemaVersion: 1
+  /** Who holds the run lock now. */
+  readonly liveRun: string | null
+  readonly markers: ReadonlyArray<MarkerStatus>
+  /** The newest first. */
+  readonly reports: ReadonlyArray<Report>
+}
+
+/** What a marker names, and how it is now. A unit that the run had verified up again is not ours any more. */
+const lookAt = Effect.fnUntraced(function*(stored: StoredMarker) {
+  const control = yield* StackControl
+  if (stored._tag === "Damaged") {
+    return { name: stored.name, createdAt: null, damaged: stored.reason, units: [] } satisfies MarkerStatus
+  }
+  const held = stored.marker.stacks.flatMap(({ stack, units }) =>
+    units.filter((unit) => lastNote(stored.notes, stack, unit) !== "running").map((unit) => ({ stack, unit }))
+  )
+  const units = yield* Effect.forEach(held, ({ stack, unit }) =>
+    control.observe(stack, unit).pipe(
+      Effect.map(({ state }) => ({ stack, unit: unit.id, state })),
+      Effect.orElseSucceed(() => ({ stack, unit: unit.id, state: "unknown" }))
+    ))
+  return { name: stored.name, createdAt: stored.marker.createdAt, damaged: null, units } satisfies MarkerStatus
+})
+
+const look = Effect.gen(function*() {
+  const lock = yield* RunLock
+  const markers = yield* MarkerStore
+  const reports = yield* ReportStore
+  return {
+    type: "status",
+    schemaVersion: 1,
+    liveRun: Option.getOrNull(yield* lock.holder),
+    markers: yield* Effect.flatMap(markers.list, (found) => Effect.forEach(found, lookAt)),
+    reports: yield* reports.list
+  } satisfies Status
+}).pipe(Effect.mapError((error) => new CommandFailed({ exitCode: ExitCode.refused, reason: error.message })))
+
+const isLeftDown = ({ liveRun, markers }: Status) =>
+  liveRun === null &&
+  markers.some(({ damaged, units }) => damaged !== null || units.some(({ state }) => state !== "running"))
+
+const lastRun = (report: Report): string =>
+  `last run ${report.runId}, begun ${report.startedAt}\n${Text.report(report).replaceAll(/^(?=.)/gm, "  ")}`
+
+const toText = (found: Status): string => {
+  const markers = found.markers.flatMap(({ damaged, name, units }) =>
+    damaged === null
+      ? units.map(({ stack, state, unit }) => `held by ${name}: ${stack}/${unit} is ${state}\n`)
+      : [`the marker ${name} cannot be read: ${damaged}\n`]
+  )
+  const [last] = found.reports
+  return [
+    `live run: ${found.liveRun ?? "none"}\n`,
+    ...markers,
+    ...isLeftDown(found) ? ["A DEAD RUN LEFT THIS DOWN; run: quiesce recover\n"] : [],
+    last === undefined ? "last run: none\n" : lastRun(last)
+  ].join("")
+}
+
+const options = { config: Options.config, json: Options.json }
+const description = "Shows the live run, what a dead run left down (exit code 4), and the last report."
+
+export const command = Command.make(
+  "status",
+  { config: options.config.option, json: options.json.option },
+  Effect.fn("status command")(function*({ config, json }) {
+    const output = yield* Output
+    const workspace = yield* Workspace
+    const services = yield* workspace.services(yield* Common.load(config))
+    const found = yield* Effect.provide(look, services)
+    yield* output.stdout(json ? `${JSON.stringify(found)}\n` : toText(found))
+    return yield* Common.conclude(isLeftDown(found) ? ExitCode.appDown : ExitCode.ok)
+  }, Effect.scoped)
+)
+
+export const rule = Options.leaf(description, options)

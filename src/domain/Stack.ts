@@ -1,0 +1,59 @@
+/**
+ * What is stopped and started: stacks, and the units they are made of.
+ */
+import { Schema } from "effect"
+
+/** The name of a stack: letters, digits, `.`, `_` and `-`, at most 63, so that it is safe in a file name. */
+export const StackName = Schema.String.pipe(
+  Schema.pattern(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, {
+    message: () => "expected a stack name: letters, digits, '.', '_' and '-', at most 63, first a letter or digit"
+  }),
+  Schema.brand("StackName")
+)
+export type StackName = typeof StackName.Type
+
+/** The name of a unit, unique within its stack. */
+export const UnitId = Schema.NonEmptyString.pipe(Schema.brand("UnitId"))
+export type UnitId = typeof UnitId.Type
+
+/**
+ * One thing that is stopped and started: a container, a systemd unit, a pair of commands.
+ *
+ * `identity` is JSON that only the stack's control reads. It says enough to start the unit again when nothing but the
+ * marker is left. The timeouts (milliseconds) bound one stop and one start.
+ */
+export const Unit = Schema.Struct({
+  id: UnitId,
+  stopTimeoutMs: Schema.NonNegative,
+  startTimeoutMs: Schema.NonNegative,
+  identity: Schema.Record({ key: Schema.String, value: Schema.Unknown })
+})
+export interface Unit extends Schema.Schema.Type<typeof Unit> {}
+
+/**
+ * `running` and `stopped` are proved; `changing` means that a stop or start is under way; `unknown` means that the
+ * control could not tell.
+ */
+export const UnitState = Schema.Literal("running", "stopped", "changing", "unknown")
+export type UnitState = typeof UnitState.Type
+
+/**
+ * A unit as its control sees it now. `stamp`, where the control can give one, changes whenever the unit has been
+ * started again or recreated in between.
+ */
+export interface UnitObservation {
+  readonly unit: Unit
+  readonly state: UnitState
+  readonly stamp?: string | undefined
+  /** What the control saw, for people: an exit code, the last line of output. */
+  readonly detail?: string | undefined
+}
+
+/** The units of one stack, in the order in which they are stopped. */
+export const StackUnits = Schema.Struct({
+  stack: StackName,
+  /** Which control starts them again: `command`, `docker`, ... */
+  control: Schema.NonEmptyString,
+  units: Schema.Array(Unit)
+})
+export interface StackUnits extends Schema.Schema.Type<typeof StackUnits> {}

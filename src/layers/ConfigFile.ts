@@ -1,0 +1,153 @@
+/**
+ * Reads and resolves the configuration file.
+ */
+import type * as FileSystem from "@effect/platform/FileSystem"
+import { Duration, Effect, Either, Option, Predicate } from "effect"
+import * as NodePath from "node:path"
+import { type Argv, QuiesceConfig, type SnapshotKind } from "../domain/Config.ts"
+import { defaults, type RunPolicy, stackDefaults } from "../domain/Policy.ts"
+import { StackName } from "../domain/Stack.ts"
+import { decode, type YamlIssue } from "../internal/yamlIssues.ts"
+import { read } from "../internal/yamlPositions.ts"
+import { type ConfigFileError, ConfigInvalid, ConfigNotFound } from "./ConfigFileError.ts"
+import { defaultStateDir, type Host, places, readText } from "./ConfigPlaces.ts"
+
+export interface ResolvedStack {
+  readonly stack: StackName
+  readonly stop: Argv
+  readonly start: Argv
+  readonly status: Argv
+  readonly prepare: Argv | undefined
+  readonly stopTimeout: Duration.Duration
+  readonly startTimeout: Duration.Duration
+  /** The working directory of its commands: the directory of the file. */
+  readonly cwd: string
+}
+
+export type ResolvedTransfer =
+  | { readonly _tag: "Archive"; readonly to: string }
+  | { readonly _tag: "Command"; readonly argv: Argv; readonly cwd: string }
+
+/** The embedded agent. */
+export interface ResolvedAgent {
+  readonly _tag: "Local"
+  readonly source: string
+  readonly snapshot: SnapshotKind
+  readonly transfer: ResolvedTransfer
+}
+
+/** The configuration with every default and path filled in; all paths are absolute. */
+export interface ResolvedConfig {
+  readonly file: string
+  readonly stateDir: string
+  readonly policy: RunPolicy
+  readonly stacks: ReadonlyArray<ResolvedStack>
+  readonly agent: ResolvedAgent
+}
+
+/** A stack's own timeouts where the file gives none. */
+export const timeoutDefaults = { stop: "30 seconds", start: "60 seconds" } as const
+
+const isInside = (inner: string, outer: string) => {
+  const relative = NodePath.relative(outer, inner)
+  return relative === "" || (relative !== ".." && !relative.startsWith(`..${NodePath.sep}`))
+}
+
+/** Decodes the text of a file and resolves what it means. */
+export const parse = Effect.fn("ConfigFile.parse")(function*(text: string, file: string, host: Host) {
+  const decoded = decode(QuiesceConfig, text)
+  if (Either.isLeft(decoded)) return yield* new ConfigInvalid({ file, issues: decoded.left })
+  const { document, value: config } = decoded.right
+  const cwd = NodePath.dirname(file)
+  const absolute = (path: string) => NodePath.resolve(cwd, path)
+
+  const local = config.agent.local
+  if (local === undefined) return yield* Effect.dieMessage("the schema lets no other agent pass")
+  const source = absolute(local.source)
+  const transfer: ResolvedTransfer | undefined = local.transfer.archive !== undefined
+    ? { _tag: "Archive", to: absolute(local.transfer.archive.to) }
+    : local.transfer.command !== undefined
+    ? { _tag: "Command", argv: local.transfer.command, cwd }
+    : undefined
+  if (transfer === undefined) return yield* Effect.dieMessage("the schema lets no other transfer pass")
+  if (transfer._tag === "Archive" && isInside(transfer.to, source)) {
+    const path = ["agent", "local", "transfer", "archive", "to"]
+    const issue: YamlIssue = {
+      ...document.position(path, "value"),
+      path: path.join("."),
+      message: "expected a directory outside agent.local.source; each archive would hold the ones before it"
+    }
+    return yield* new ConfigInvalid({ file, issues: [issue] })
+  }
+
+  const stacks = Object.entries(config.stacks).map(([name, stack]) => ({ name: StackName.make(name), stack }))
+  const resolved: ResolvedConfig = {
+    file,
+    stateDir: config.stateDir === undefined ? yield* defaultStateDir(host) : absolute(config.stateDir),
+    policy: {
+      ...defaults,
+      ...config.limits,
+      stacks: stacks.map(({ name, stack }) => ({
+        stack: name,
+        maxDowntime: stack.maxDowntime ?? config.maxDowntime ?? stackDefaults.maxDowntime,
+        maxDowntimeWithoutSnapshot: stack.maxDowntimeWithoutSnapshot ?? config.maxDowntimeWithoutSnapshot ??
+          stackDefaults.maxDowntimeWithoutSnapshot
+      }))
+    },
+    stacks: stacks.flatMap(({ name, stack }) =>
+      stack.command === undefined ? [] : [{
+        stack: name,
+        stop: stack.command.stop,
+        start: stack.command.start,
+        status: stack.command.status,
+        prepare: stack.command.prepare,
+        stopTimeout: stack.stopTimeout ?? Duration.decode(timeoutDefaults.stop),
+        startTimeout: stack.startTimeout ?? Duration.decode(timeoutDefaults.start),
+        cwd
+      }]
+    ),
+    agent: { _tag: "Local", source, snapshot: local.snapshot ?? "auto", transfer }
+  }
+  return resolved
+})
+
+/** The first file that is there, with its text. */
+const find = Effect.fnUntraced(function*(explicit: string | undefined, host: Host) {
+  const { files, namedBy } = yield* places(explicit, host)
+  for (const file of files) {
+    const text = yield* readText(file)
+    if (Option.isSome(text)) return { file, text: text.value }
+  }
+  return yield* new ConfigNotFound(namedBy === undefined ? { places: files } : { places: files, namedBy })
+})
+
+/** Finds the file, reads it and resolves it. `explicit` is what `--config` says. */
+export const load: (
+  explicit: string | undefined,
+  host: Host
+) => Effect.Effect<ResolvedConfig, ConfigFileError, FileSystem.FileSystem> = Effect.fn("ConfigFile.load")(
+  function*(explicit: string | undefined, host: Host) {
+    const { file, text } = yield* find(explicit, host)
+    return yield* parse(text, file, host)
+  }
+)
+
+/**
+ * The state directory of a file that is not valid, if that much of it can be read; else the default one. For recover
+ * only: an app that a run left down must not stay down because of a typing error.
+ */
+export const salvageStateDir = Effect.fn("ConfigFile.salvageStateDir")(
+  function*(explicit: string | undefined, host: Host) {
+    const found = yield* Effect.option(find(explicit, host))
+    if (Option.isSome(found)) {
+      const data = Either.map(read(found.value.text), (document) => document.data)
+      if (Either.isRight(data) && Predicate.hasProperty(data.right, "stateDir")) {
+        const { stateDir } = data.right
+        if (typeof stateDir === "string" && stateDir !== "") {
+          return NodePath.resolve(NodePath.dirname(found.value.file), stateDir)
+        }
+      }
+    }
+    return yield* defaultStateDir(host)
+  }
+)

@@ -1,0 +1,18 @@
+/**
+ * A dead-man that only says when it is armed: for tests. It resumes nothing.
+ */
+import { Effect, Layer } from "effect"
+import { DeadMan, DeadManUnavailable } from "../services/DeadMan.ts"
+import { Journal } from "./Journal.ts"
+
+export const layer = (
+  options: { readonly fails?: boolean | undefined } = {}
+): Layer.Layer<DeadMan, never, Journal> =>
+  Layer.effect(
+    DeadMan,
+    Effect.map(Journal, (journal) => ({
+      arm: options.fails === true
+        ? new DeadManUnavailable({ reason: "told to fail" })
+        : Effect.acquireRelease(journal.record("dead-man arm"), () => journal.record("dead-man disarm"))
+    }))
+  )

@@ -1,0 +1,145 @@
+/**
+ * Stacks that are a start, a stop and a status command, and maybe a prepare command.
+ */
+import { Duration, Effect, Exit, Layer, Schema } from "effect"
+import * as Path from "node:path"
+import { type StackName, type Unit, UnitId, type UnitObservation, type UnitState } from "../domain/Stack.ts"
+import * as Kin from "../internal/kin.ts"
+import { explain } from "../internal/process.ts"
+import { StackControl, StackControlError, StackNotFound } from "../services/StackControl.ts"
+import { type Argv, ask, perform, start as runStart, stopKin } from "./StackControlCommandRun.ts"
+
+/** One stack and its commands: programs with arguments, not shell text. */
+export interface CommandStack {
+  readonly stack: StackName
+  readonly start: Argv
+  readonly stop: Argv
+  /** Answers by its exit code as LSB init scripts do: 0 running, 3 stopped, anything else cannot tell. */
+  readonly status: Argv
+  /** Run while the stack is still up, to make the stop short. */
+  readonly prepare?: Argv | undefined
+  readonly cwd: string
+  readonly stopTimeout: Duration.Duration
+  readonly startTimeout: Duration.Duration
+  /** Default: 60 seconds. */
+  readonly prepareTimeout?: Duration.Duration | undefined
+}
+
+export interface StackControlCommandOptions {
+  readonly stacks: ReadonlyArray<CommandStack>
+  /** Where the output of start commands goes; also the mark of this installation's stop commands. */
+  readonly stateDir: string
+  /** For one status command. Default: 10 seconds. */
+  readonly statusTimeout?: Duration.Duration | undefined
+}
+
+const ArgvSchema = Schema.NonEmptyArray(Schema.String)
+
+/** What a marker says of a unit of this control: enough to start a stack that is no longer configured. */
+const Identity = Schema.Struct({
+  start: ArgvSchema,
+  stop: ArgvSchema,
+  status: ArgvSchema,
+  cwd: Schema.String
+})
+type Commands = typeof Identity.Type | CommandStack
+
+const unitOf = ({ cwd, stack, start, startTimeout, status, stop, stopTimeout }: CommandStack): Unit => ({
+  id: UnitId.make(stack),
+  stopTimeoutMs: Duration.toMillis(stopTimeout),
+  startTimeoutMs: Duration.toMillis(startTimeout),
+  identity: { start, stop, status, cwd }
+})
+
+const stateOf = (code: number): UnitState => code === 0 ? "running" : code === 3 ? "stopped" : "unknown"
+
+const make = (options: StackControlCommandOptions): StackControl["Type"] => {
+  const stateDir = Path.resolve(options.stateDir)
+  const configured = new Map(options.stacks.map((stack) => [stack.stack, stack]))
+  const statusTimeout = options.statusTimeout ?? Duration.seconds(10)
+  // what this process knows of its own stops, so that /proc need not be asked: a stop that has ended was the only one
+  const stops = new Map<StackName, "under way" | "ended">()
+
+  const find = (stack: StackName) => {
+    const found = configured.get(stack)
+    return found === undefined ? new StackNotFound({ stack, known: [...configured.keys()] }) : Effect.succeed(found)
+  }
+
+  // the configuration comes first: somebody may have mended a command since the marker was written
+  const commandsOf = (
+    operation: StackControlError["operation"],
+    stack: StackName,
+    unit: Unit
+  ): Effect.Effect<Commands, StackControlError> => {
+    const found = configured.get(stack)
+    return found !== undefined ? Effect.succeed(found) : Schema.decodeUnknown(Identity)(unit.identity).pipe(
+      Effect.mapError((error) =>
+        new StackControlError({
+          stack,
+          operation,
+          reason:
+            `it is not configured, and its marker does not say its commands; configure it again (${error.message})`
+        })
+      )
+    )
+  }
+
+  const stopUnderWay = (stack: StackName) =>
+    stops.has(stack)
+      ? Effect.succeed(stops.get(stack) === "under way")
+      : Effect.map(Kin.find(stopKin(stateDir, stack)), (pids) => pids.length > 0)
+
+  const observe = Effect.fn("StackControl.observe")(function*(stack: StackName, unit: Unit) {
+    const { cwd, status } = yield* commandsOf("inspect", stack, unit)
+    // the scan comes first: a stop that ends between the two is seen in the status
+    const changing = yield* stopUnderWay(stack)
+    if (changing) return { unit, state: "changing", detail: "a stop is under way" } satisfies UnitObservation
+    const result = yield* ask({ stack, operation: "inspect", argv: status, cwd, timeout: statusTimeout })
+    const state = result.timedOut ? "unknown" : stateOf(result.code)
+    return { unit, state, detail: `status: ${explain(result)}` } satisfies UnitObservation
+  })
+
+  const inspect = Effect.fn("StackControl.inspect")(function*(stack: StackName) {
+    const unit = unitOf(yield* find(stack))
+    return { units: { stack, control: "command", units: [unit] }, observations: [yield* observe(stack, unit)] }
+  })
+
+  const prepare = Effect.fn("StackControl.prepare")(function*(stack: StackName) {
+    const { cwd, prepare, prepareTimeout } = yield* find(stack)
+    if (prepare === undefined) return
+    yield* perform({
+      stack,
+      operation: "prepare",
+      argv: prepare,
+      cwd,
+      timeout: prepareTimeout ?? Duration.seconds(60)
+    })
+  })
+
+  const stop = Effect.fn("StackControl.stop")(function*(stack: StackName, unit: Unit) {
+    const { cwd, stop } = yield* commandsOf("stop", stack, unit)
+    stops.set(stack, "under way")
+    yield* perform({
+      stack,
+      operation: "stop",
+      argv: stop,
+      cwd,
+      timeout: unit.stopTimeoutMs,
+      env: Kin.environment(stopKin(stateDir, stack))
+    }).pipe(
+      Effect.onExit((exit) => Effect.sync(() => Exit.isSuccess(exit) ? stops.set(stack, "ended") : stops.delete(stack)))
+    )
+    return { clean: true }
+  })
+
+  const start = Effect.fn("StackControl.start")(function*(stack: StackName, unit: Unit) {
+    const { cwd, start } = yield* commandsOf("start", stack, unit)
+    yield* runStart(stateDir, { stack, operation: "start", argv: start, cwd, timeout: unit.startTimeoutMs })
+  })
+
+  return { stacks: Effect.sync(() => [...configured.keys()]), inspect, observe, prepare, stop, start }
+}
+
+/** The control `command`: one unit per stack, with the name of the stack. */
+export const layer = (options: StackControlCommandOptions): Layer.Layer<StackControl> =>
+  Layer.sync(StackControl, () => make(options))

@@ -1,0 +1,108 @@
+/**
+ * A transfer by any command: restic, borg, rsync, a script.
+ */
+import { Config, Effect, Layer } from "effect"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import { io } from "../internal/disk.ts"
+import * as Kin from "../internal/kin.ts"
+import { tail } from "../internal/outputTail.ts"
+import { spawn } from "../internal/process.ts"
+import { endLeftovers, kin, notStarted } from "../internal/tool.ts"
+import { untorn } from "../internal/untorn.ts"
+import type { RunId } from "../domain/RunId.ts"
+import { Transfer, TransferFailed, TransferRefused } from "../services/Transfer.ts"
+
+export interface TransferCommandOptions {
+  /**
+   * Program and arguments, run without a shell. `{snapshot}` in an argument stands for the path of the snapshot, which
+   * is also in the environment as QUIESCE_SNAPSHOT, beside QUIESCE_RUN_ID.
+   */
+  readonly command: readonly [string, ...ReadonlyArray<string>]
+  /** The working directory, absolute. */
+  readonly cwd: string
+  readonly stateDir: string
+  /** Gets the output as it comes. Must neither throw nor wait. */
+  readonly onOutput?: ((text: string) => void) | undefined
+}
+
+/** Between SIGTERM and SIGKILL: restic and borg remove their locks in this time. */
+const grace = "10 seconds"
+
+const isProgram = (path: string) =>
+  io(path, () => Fs.access(path, Fs.constants.X_OK).then(() => Fs.stat(path))).pipe(
+    Effect.map((stat) => stat.isFile()),
+    Effect.orElseSucceed(() => false)
+  )
+
+/** Where execvp(3) looks for a program. */
+const places = (options: TransferCommandOptions) => {
+  const [program] = options.command
+  if (program.includes("/")) return Effect.succeed([Path.resolve(options.cwd, program)])
+  return Config.string("PATH").pipe(
+    Effect.orElseSucceed(() => "/usr/local/bin:/usr/bin:/bin"),
+    Effect.map((path) => path.split(":").map((directory) => Path.resolve(options.cwd, directory, program)))
+  )
+}
+
+const preflight = Effect.fn("TransferCommand.preflight")(
+  function*(options: TransferCommandOptions) {
+    const stat = yield* Effect.mapError(
+      io(options.cwd, () => Fs.stat(options.cwd)),
+      (error) => new TransferRefused({ reason: `the working directory cannot be used: ${error.message}` })
+    )
+    if (!stat.isDirectory()) {
+      return yield* new TransferRefused({ reason: `the working directory ${options.cwd} is not a directory` })
+    }
+    const found = yield* Effect.filter(yield* places(options), isProgram)
+    if (found.length === 0) {
+      const [program] = options.command
+      return yield* new TransferRefused({
+        reason: program.includes("/")
+          ? `'${program}' is not an executable file (from ${options.cwd})`
+          : `'${program}' was not found in PATH: install it, or give its whole path`
+      })
+    }
+  }
+)
+
+const runCommand = Effect.fn("TransferCommand.run")(
+  function*(options: TransferCommandOptions, run: { readonly runId: RunId; readonly path: string }) {
+    const [program, ...args] = options.command
+    const child = yield* spawn({
+      argv: [program, ...args.map((argument) => argument.replaceAll("{snapshot}", () => run.path))],
+      cwd: options.cwd,
+      env: {
+        ...Kin.environment(kin(options.stateDir)),
+        QUIESCE_SNAPSHOT: run.path,
+        QUIESCE_RUN_ID: run.runId
+      }
+    }, { grace }).pipe(Effect.mapError((error) => new TransferFailed({ reason: notStarted(error) })))
+    const output = tail([child.stdout, child.stderr], (text) => {
+      options.onOutput?.(text)
+      return text
+    })
+    const { code, signal } = yield* child.exit
+    yield* output.drained
+    if (code !== 0) {
+      const how = signal === undefined ? `ended with exit code ${code}` : `was killed by ${signal}`
+      const last = output.last(20)
+      return yield* new TransferFailed({ reason: `'${program}' ${how}${last === "" ? "" : `:\n${last}`}` })
+    }
+    return { location: `${program} ${run.path}` }
+  },
+  Effect.scoped,
+  // what it left in another process group would read a snapshot that is being removed
+  (effect, options) => Effect.ensuring(effect, untorn(endLeftovers(options.stateDir, "2 seconds")))
+)
+
+/**
+ * Runs the command on the snapshot. It has failed when its exit code is not 0. When it is interrupted its whole group is
+ * ended: SIGTERM, and SIGKILL after 10 seconds.
+ */
+export const layer = (options: TransferCommandOptions): Layer.Layer<Transfer> =>
+  Layer.succeed(Transfer, {
+    preflight: preflight(options),
+    run: (run) => runCommand(options, run),
+    sweep: endLeftovers(options.stateDir).pipe(Effect.withSpan("TransferCommand.sweep"))
+  })

