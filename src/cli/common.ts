@@ -5,9 +5,9 @@ import { Effect, Option } from "effect"
 import type { RunPolicy } from "../domain/Policy.ts"
 import { hint } from "../internal/suggest.ts"
 import type { ResolvedConfig } from "../layers/ConfigFile.ts"
+import { Workspace } from "../layers/Workspace.ts"
 import { ExitWith, UsageError } from "./errors.ts"
 import { Process } from "./Process.ts"
-import { Workspace } from "./Workspace.ts"
 
 /** The configuration that `--config` or the search finds. */
 export const load = (explicit: Option.Option<string>) =>

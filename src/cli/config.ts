@@ -4,7 +4,7 @@
 import * as Command from "@effect/cli/Command"
 import { type Duration, Effect } from "effect"
 import { stringify } from "yaml"
-import * as DurationText from "../internal/durationText.ts"
+import * as DurationText from "../domain/DurationText.ts"
 import type { ResolvedConfig } from "../layers/ConfigFile.ts"
 import * as Common from "./common.ts"
 import type { CommandRule } from "./grammar.ts"

@@ -3,15 +3,15 @@
  */
 import * as Command from "@effect/cli/Command"
 import { Duration, Effect } from "effect"
+import * as DurationText from "../domain/DurationText.ts"
 import type { Plan } from "../domain/Plan.ts"
 import { ExitCode } from "../domain/Report.ts"
-import * as DurationText from "../internal/durationText.ts"
+import { Workspace } from "../layers/Workspace.ts"
 import { plan } from "../programs/plan.ts"
 import * as Common from "./common.ts"
 import { CommandFailed } from "./errors.ts"
 import * as Options from "./options.ts"
 import { Output } from "./Output.ts"
-import { Workspace } from "./Workspace.ts"
 
 const toJson = (found: Plan) => ({
   type: "plan",

@@ -7,13 +7,13 @@ import { defaults } from "../domain/Policy.ts"
 import { ExitCode, type RecoverReport } from "../domain/Report.ts"
 import { untorn } from "../internal/untorn.ts"
 import type { ConfigFileError } from "../layers/ConfigFileError.ts"
+import { type Services, Workspace } from "../layers/Workspace.ts"
 import { recover, type RecoverPolicy } from "../programs/recover.ts"
 import * as Common from "./common.ts"
 import { CommandFailed } from "./errors.ts"
 import * as Options from "./options.ts"
 import { Output } from "./Output.ts"
 import { Process } from "./Process.ts"
-import { type Services, Workspace } from "./Workspace.ts"
 
 const toText = ({ failed, liveRun, markers, recovered }: RecoverReport): string =>
   liveRun

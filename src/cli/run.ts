@@ -3,8 +3,9 @@
  */
 import * as Command from "@effect/cli/Command"
 import { Effect, Option } from "effect"
-import { ExitCode } from "../domain/Report.ts"
 import type { RunPolicy } from "../domain/Policy.ts"
+import { ExitCode } from "../domain/Report.ts"
+import { Workspace } from "../layers/Workspace.ts"
 import { quiesce } from "../programs/quiesce.ts"
 import { AgentClient } from "../services/AgentClient.ts"
 import { EventSink } from "../services/EventSink.ts"
@@ -19,7 +20,6 @@ import { Process } from "./Process.ts"
 import * as Progress from "./progress.ts"
 import * as Sinks from "./sinks.ts"
 import * as Text from "./text.ts"
-import { Workspace } from "./Workspace.ts"
 
 /** The plan, then every check that a run makes before it stops anything. */
 const dryRun = Effect.fnUntraced(function*(policy: RunPolicy, json: boolean) {

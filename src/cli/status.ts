@@ -5,6 +5,7 @@ import * as Command from "@effect/cli/Command"
 import { Effect, Option } from "effect"
 import { lastNote, type StoredMarker } from "../domain/Marker.ts"
 import { ExitCode, type Report } from "../domain/Report.ts"
+import { Workspace } from "../layers/Workspace.ts"
 import { MarkerStore } from "../services/MarkerStore.ts"
 import { ReportStore } from "../services/ReportStore.ts"
 import { RunLock } from "../services/RunLock.ts"
@@ -14,7 +15,6 @@ import { CommandFailed } from "./errors.ts"
 import * as Options from "./options.ts"
 import { Output } from "./Output.ts"
 import * as Text from "./text.ts"
-import { Workspace } from "./Workspace.ts"
 
 interface MarkerStatus {
   readonly name: string

@@ -3,7 +3,7 @@
  * file is read.
  */
 import { Duration, Option, ParseResult, Schema } from "effect"
-import * as DurationText from "../internal/durationText.ts"
+import * as DurationText from "./DurationText.ts"
 import { StackName } from "./Stack.ts"
 
 const expected = (what: string) => ({ message: () => `expected ${what}` })

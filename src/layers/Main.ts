@@ -4,7 +4,6 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Duration, Effect, Layer } from "effect"
 import * as NodePath from "node:path"
-import { Workspace } from "../cli/Workspace.ts"
 import { AgentClient, AgentUnavailable } from "../services/AgentClient.ts"
 import * as AgentClientLocal from "./AgentClientLocal.ts"
 import * as ConfigFile from "./ConfigFile.ts"
@@ -21,6 +20,7 @@ import * as SnapshotterReflink from "./SnapshotterReflink.ts"
 import * as StackControlCommand from "./StackControlCommand.ts"
 import * as TransferArchive from "./TransferArchive.ts"
 import * as TransferCommand from "./TransferCommand.ts"
+import { Workspace } from "./Workspace.ts"
 
 export interface MainOptions extends Host {
   /** What starts this program, as an argv: the dead-man runs it with `recover`. */

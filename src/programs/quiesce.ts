@@ -119,8 +119,14 @@ const pipeline = Effect.fnUntraced(function*(run: Run) {
     (hold) => hold.resume
   )
   const limit = {
-    remaining: Effect.flatMap(backup.view, ({ mode }) => hold.remaining(mode)),
-    message: "the limit for downtime was reached before the snapshot; the app was resumed first"
+    remaining: Effect.zipWith(
+      Effect.flatMap(backup.view, ({ mode }) => hold.remaining(mode)),
+      deadline.remaining,
+      (held, whole) => Math.min(held, whole)
+    ),
+    message: plan.stacks.some(({ held }) => held.length > 0)
+      ? "the limit for downtime was reached before the snapshot; the app was resumed first"
+      : deadline.message
   }
   const point = yield* Effect.gen(function*() {
     yield* hold.stop.pipe(within(limit, plan, ready.mode))

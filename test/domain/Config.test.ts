@@ -1,7 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Duration, Either, Schema, SchemaAST } from "effect"
 import { QuiesceConfig } from "../../src/domain/Config.ts"
-import * as DurationText from "../../src/internal/durationText.ts"
+import * as DurationText from "../../src/domain/DurationText.ts"
 
 const decode = Schema.decodeUnknownEither(QuiesceConfig, { errors: "all", onExcessProperty: "error" })
 

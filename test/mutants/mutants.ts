@@ -167,8 +167,8 @@ export const mutants: ReadonlyArray<Mutant> = [
       { file: quiesce, from: "  yield* Effect.addFinalizer(() => backup.cancel)\n", to: "" },
       {
         file: quiesce,
-        from: "  const limit = {\n    remaining: Effect.flatMap",
-        to: "  yield* Effect.addFinalizer(() => backup.cancel)\n  const limit = {\n    remaining: Effect.flatMap"
+        from: "  const limit = {\n    remaining: Effect.zipWith",
+        to: "  yield* Effect.addFinalizer(() => backup.cancel)\n  const limit = {\n    remaining: Effect.zipWith"
       }
     ]
   },

@@ -182,11 +182,10 @@ const unitsOf = (scenario: Scenario) =>
     (stack.units ?? [stack.stack]).map((unit) => ({ stack, unit, at: `${stack.stack}/${unit}` }))
   )
 
-/** When the storage was read, by the script: the time of `snapshotted`, else of `done`. */
+/** When the storage was read, by the script: the time of `snapshotted`, or of a `done` without it. */
 const pointTime = (scenario: Scenario, history: History): number | undefined => {
   const told = history.journal.find(({ what }) => what === "agent quiesced")
-  const step = scenario.agent.phases.find(({ phase }) => phase === "snapshotted")
-    ?? scenario.agent.phases.find(({ phase }) => phase === "done")
+  const step = scenario.agent.phases.find(({ phase }) => phase === "snapshotted" || phase === "done")
   return told === undefined || step === undefined ? undefined : told.at + Duration.toMillis(step.at)
 }
 
@@ -264,7 +263,7 @@ export const violations = (scenario: Scenario, history: History & { readonly dow
       const initially = (stack.initially ?? "running") === "running"
       if (told === undefined || point === undefined) wrong.push("'application' is claimed without a snapshot")
       else if (wasUp(history, at, initially, told.at + 1, point)) wrong.push(`'application' is claimed with ${at} up`)
-      const behaviour = stack.stop?.[0]
+      const behaviour = all.includes(`stop ${at}`) ? stack.stop?.[0] : undefined
       if (behaviour?.clean === false || (behaviour?.result ?? "succeed") !== "succeed") {
         wrong.push(`'application' is claimed after an unclean stop of ${at}`)
       }

@@ -2,19 +2,19 @@
  * What the commands need of the outside: the configuration, and the services that it describes.
  */
 import { Context, type Effect, type Scope } from "effect"
-import type { ResolvedConfig } from "../layers/ConfigFile.ts"
-import type { ConfigFileError } from "../layers/ConfigFileError.ts"
 import type { AgentClient } from "../services/AgentClient.ts"
 import type { DeadMan } from "../services/DeadMan.ts"
 import type { MarkerStore } from "../services/MarkerStore.ts"
 import type { ReportStore } from "../services/ReportStore.ts"
 import type { RunLock } from "../services/RunLock.ts"
 import type { StackControl } from "../services/StackControl.ts"
+import type { ResolvedConfig } from "./ConfigFile.ts"
+import type { ConfigFileError } from "./ConfigFileError.ts"
 
 /** All that a command may call. */
 export type Services = StackControl | AgentClient | MarkerStore | RunLock | DeadMan | ReportStore
 
-export class Workspace extends Context.Tag("quiesce/cli/Workspace")<Workspace, {
+export class Workspace extends Context.Tag("quiesce/layers/Workspace")<Workspace, {
   /** Finds and reads the configuration file; `explicit` is what `--config` says. */
   readonly load: (explicit: string | undefined) => Effect.Effect<ResolvedConfig, ConfigFileError>
   /** The services of a configuration. */
