@@ -55,7 +55,7 @@ const step = (state: State, event: RunEvent, now: number): readonly [State, stri
       return [{ ...state, held }, `${event.stack}: ${stackText[event.state]}${clock}`]
     }
     case "progress": {
-      const due = now - state.progressAt >= plainEvery
+      const due = event.bytes > 0 && now - state.progressAt >= plainEvery
       return [
         { ...state, progress: event, progressAt: due ? now : state.progressAt },
         due ? `backup: ${Text.progress(event)}` : undefined

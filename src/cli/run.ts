@@ -4,15 +4,11 @@
 import * as Command from "@effect/cli/Command"
 import { Effect, Option } from "effect"
 import type { RunPolicy } from "../domain/Policy.ts"
-import { ExitCode } from "../domain/Report.ts"
 import { Workspace } from "../layers/Workspace.ts"
 import { quiesce } from "../programs/quiesce.ts"
-import { AgentClient } from "../services/AgentClient.ts"
 import { EventSink } from "../services/EventSink.ts"
-import { MarkerStore } from "../services/MarkerStore.ts"
 import { ReportStore } from "../services/ReportStore.ts"
 import * as Common from "./common.ts"
-import { CommandFailed } from "./errors.ts"
 import * as Options from "./options.ts"
 import { Output } from "./Output.ts"
 import { printPlan } from "./plan.ts"
@@ -21,30 +17,13 @@ import * as Progress from "./progress.ts"
 import * as Sinks from "./sinks.ts"
 import * as Text from "./text.ts"
 
-/** The plan, then every check that a run makes before it stops anything. */
-const dryRun = Effect.fnUntraced(function*(policy: RunPolicy, json: boolean) {
-  const agent = yield* AgentClient
-  const markers = yield* MarkerStore
-  const output = yield* Output
-  yield* printPlan(policy.stacks, json)
-  yield* Effect.all([markers.check, agent.preflight], { discard: true }).pipe(
-    Effect.mapError((error) =>
-      new CommandFailed({
-        exitCode: error._tag === "AgentBusy" ? ExitCode.busy : ExitCode.refused,
-        reason: error.message
-      })
-    )
-  )
-  yield* output.stderr("all checks passed; nothing was touched\n")
-})
-
 /** Where the events of this run go. */
 const sinks = Effect.fnUntraced(function*(json: boolean) {
   const output = yield* Output
   const shown = json && !output.stderrScreen.redraws ? [] : [
     yield* Progress.make({ screen: output.stderrScreen, write: output.stderr, backlog: output.stderrBacklog })
   ]
-  return [...shown, ...json ? [Sinks.ndjson(output.stdout)] : []]
+  return [...shown, ...json ? [Sinks.ndjson(output.stdout)] : [], yield* Sinks.live]
 })
 
 const realRun = Effect.fnUntraced(function*(policy: RunPolicy, json: boolean) {
@@ -94,7 +73,7 @@ export const command = Command.make(
     const found = yield* Common.load(config)
     const policy = yield* Common.select("run", found, stack)
     const services = yield* workspace.services(found)
-    if (dry) return yield* Effect.provide(dryRun(policy, json), services)
+    if (dry) return yield* Effect.provide(printPlan(policy.stacks, json), services)
     const exitCode = yield* Effect.provide(Effect.scoped(realRun(policy, json)), services)
     return yield* Common.conclude(exitCode)
   }, Effect.scoped)

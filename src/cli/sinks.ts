@@ -1,9 +1,12 @@
 /**
- * Event sinks of the command line. All of them only write to streams that neither fail nor wait, so none needs a queue.
+ * Event sinks of the command line. Those that write to streams neither fail nor wait; the one that writes a file has a
+ * queue, because a run must go on while its own file system stands still (a freeze of the whole guest for a snapshot).
  */
-import { Effect, Option, Ref } from "effect"
+import { Effect, Option, Queue, Ref } from "effect"
+import { follow, type LiveRun } from "../domain/LiveRun.ts"
 import type { Report, RunEvent } from "../domain/Report.ts"
 import type { EventSink } from "../services/EventSink.ts"
+import { LiveStatus } from "../services/LiveStatus.ts"
 
 export type Sink = EventSink["Type"]
 
@@ -23,3 +26,20 @@ export const keepReport: Effect.Effect<{ readonly sink: Sink; readonly report: E
     sink: { emit: (event) => event.type === "report" ? Ref.set(ref, Option.some(event)) : Effect.void },
     report: Ref.get(ref)
   }))
+
+/** Shows the run to other processes until the scope closes; only the newest state is worth writing. */
+export const live = Effect.gen(function*() {
+  const status = yield* LiveStatus
+  const states = yield* Effect.acquireRelease(Queue.sliding<LiveRun>(1), (queue) => Queue.shutdown(queue))
+  const now = yield* Ref.make<LiveRun | undefined>(undefined)
+  yield* Effect.addFinalizer(() => Effect.timeoutOption(Effect.disconnect(status.clear), "1 second"))
+  yield* Queue.take(states).pipe(Effect.flatMap((state) => status.publish(state)), Effect.forever, Effect.forkScoped)
+  const sink: Sink = {
+    emit: (event) =>
+      Effect.flatMap(
+        Ref.updateAndGet(now, (before) => follow(before, event)),
+        (state) => state === undefined ? Effect.void : Queue.offer(states, state)
+      )
+  }
+  return sink
+})

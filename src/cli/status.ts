@@ -2,10 +2,12 @@
  * `quiesce status`: the live run, what is held or was left down, the last reports.
  */
 import * as Command from "@effect/cli/Command"
-import { Effect, Option } from "effect"
+import { DateTime, Effect, Option } from "effect"
+import type { LiveRun } from "../domain/LiveRun.ts"
 import { lastNote, type StoredMarker } from "../domain/Marker.ts"
 import { ExitCode, type Report } from "../domain/Report.ts"
 import { Workspace } from "../layers/Workspace.ts"
+import { LiveStatus } from "../services/LiveStatus.ts"
 import { MarkerStore } from "../services/MarkerStore.ts"
 import { ReportStore } from "../services/ReportStore.ts"
 import { RunLock } from "../services/RunLock.ts"
@@ -23,11 +25,17 @@ interface MarkerStatus {
   readonly units: ReadonlyArray<{ readonly stack: string; readonly unit: string; readonly state: string }>
 }
 
+interface Live extends Omit<LiveRun, "stacks"> {
+  readonly stacks: ReadonlyArray<LiveRun["stacks"][number] & { readonly downtimeSoFarMs: number | null }>
+}
+
 interface Status {
   readonly type: "status"
   readonly schemaVersion: 1
   /** Who holds the run lock now. */
   readonly liveRun: string | null
+  /** What the holder says of itself, if it is a run that has begun. */
+  readonly live: Live | null
   readonly markers: ReadonlyArray<MarkerStatus>
   /** The newest first. */
   readonly reports: ReadonlyArray<Report>
@@ -50,14 +58,28 @@ const lookAt = Effect.fnUntraced(function*(stored: StoredMarker) {
   return { name: stored.name, createdAt: stored.marker.createdAt, damaged: null, units } satisfies MarkerStatus
 })
 
+/** What the holder of the lock shows; what a dead run has shown last is of no use. */
+const lookAtLive = Effect.fnUntraced(function*(holder: string | null) {
+  const shown = Option.getOrNull(yield* (yield* LiveStatus).read)
+  if (holder === null || shown === null || !holder.includes(shown.runId)) return null
+  const now = DateTime.toEpochMillis(yield* DateTime.now)
+  const stacks = shown.stacks.map((stack) => ({
+    ...stack,
+    downtimeSoFarMs: stack.downSince === null ? null : Math.max(0, now - Date.parse(stack.downSince))
+  }))
+  return { ...shown, stacks } satisfies Live
+})
+
 const look = Effect.gen(function*() {
   const lock = yield* RunLock
   const markers = yield* MarkerStore
   const reports = yield* ReportStore
+  const liveRun = Option.getOrNull(yield* lock.holder)
   return {
     type: "status",
     schemaVersion: 1,
-    liveRun: Option.getOrNull(yield* lock.holder),
+    liveRun,
+    live: yield* lookAtLive(liveRun),
     markers: yield* Effect.flatMap(markers.list, (found) => Effect.forEach(found, lookAt)),
     reports: yield* reports.list
   } satisfies Status
@@ -70,6 +92,14 @@ const isLeftDown = ({ liveRun, markers }: Status) =>
 const lastRun = (report: Report): string =>
   `last run ${report.runId}, begun ${report.startedAt}\n${Text.report(report).replaceAll(/^(?=.)/gm, "  ")}`
 
+const liveText = ({ phase, progress, stacks }: Live): string => {
+  const read = progress === null ? "" : `, ${Text.progress(progress)}`
+  const held = stacks.map(({ downtimeSoFarMs, stack, state }) =>
+    `  ${stack}: ${state}${downtimeSoFarMs === null ? "" : `, down for ${Text.elapsed(downtimeSoFarMs)}`}\n`
+  )
+  return [`  backup: ${phase ?? "not asked for yet"}${read}\n`, ...held].join("")
+}
+
 const toText = (found: Status): string => {
   const markers = found.markers.flatMap(({ damaged, name, units }) =>
     damaged === null
@@ -79,6 +109,7 @@ const toText = (found: Status): string => {
   const [last] = found.reports
   return [
     `live run: ${found.liveRun ?? "none"}\n`,
+    ...found.live === null ? [] : [liveText(found.live)],
     ...markers,
     ...isLeftDown(found) ? ["A DEAD RUN LEFT THIS DOWN; run: quiesce recover\n"] : [],
     last === undefined ? "last run: none\n" : lastRun(last)

@@ -8,6 +8,7 @@
 import { Schema } from "effect"
 import { RunId } from "./RunId.ts"
 
+/** A phase of a backup. `ready`: the agent holds its slot and waits for the app to be quiet. */
 export const Phase = Schema.Literal("queued", "ready", "running", "snapshotted", "done", "failed")
 export type Phase = typeof Phase.Type
 
@@ -55,6 +56,7 @@ export interface BackupView {
   readonly anomalies: ReadonlySet<Anomaly>
 }
 
+/** The view before the first answer. */
 export const initialView: BackupView = {
   phase: "queued",
   revision: -1,

@@ -109,6 +109,7 @@ const downtime = {
 
 const supportedControls = ["command"]
 
+/** One stack: how it is stopped and started, and its limits. */
 export const StackConfig = Schema.Struct({
   command: optional(CommandControl),
   docker: unsupported("control", "docker", supportedControls.join(", ")),
@@ -162,6 +163,7 @@ const SnapshotText = SnapshotKind.annotations({
 
 const supportedAgents = ["local"]
 
+/** What takes the backup. */
 export const AgentConfig = Schema.Struct({
   local: optional(
     Schema.Struct({
@@ -194,6 +196,7 @@ export type LimitsConfig = typeof LimitsConfig.Type
 /** The only version of the file that this program reads. */
 export const version = 1
 
+/** The whole file. */
 export const QuiesceConfig = Schema.Struct({
   version: Schema.Literal(version).annotations({
     description: "The version of this file's format.",

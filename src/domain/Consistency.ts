@@ -32,6 +32,7 @@ export const Reason = Schema.Literal(
 )
 export type Reason = typeof Reason.Type
 
+/** The claim of a backup, and what speaks against a higher one. */
 export const Consistency = Schema.Struct({
   level: ConsistencyLevel,
   reasons: Schema.Array(Reason)

@@ -4,6 +4,7 @@
 import type { StackPolicy } from "./Policy.ts"
 import type { StackUnits, Unit, UnitObservation } from "./Stack.ts"
 
+/** What a run will do with one stack. */
 export interface PlannedStack {
   readonly policy: StackPolicy
   readonly units: StackUnits
@@ -14,6 +15,7 @@ export interface PlannedStack {
   readonly idle: ReadonlyArray<Unit>
 }
 
+/** What a run will do, stack by stack. */
 export interface Plan {
   readonly stacks: ReadonlyArray<PlannedStack>
 }

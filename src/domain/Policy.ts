@@ -13,6 +13,7 @@ export interface StackPolicy {
   readonly maxDowntimeWithoutSnapshot: Duration.Duration
 }
 
+/** The limits and rhythms of one run, and which stacks it holds. */
 export interface RunPolicy {
   readonly stacks: ReadonlyArray<StackPolicy>
   /** Between two questions to an agent whose answer did not change. */

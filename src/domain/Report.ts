@@ -62,6 +62,7 @@ export const StackReport = Schema.Struct({
 })
 export interface StackReport extends Schema.Schema.Type<typeof StackReport> {}
 
+/** The report of a run: the last line of `quiesce run --json`, and what the state directory keeps. */
 export const Report = Schema.Struct({
   type: Schema.Literal("report"),
   schemaVersion: Schema.Literal(1),

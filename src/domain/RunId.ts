@@ -3,6 +3,7 @@
  */
 import { Clock, Effect, Random, Schema } from "effect"
 
+/** The id of a run. Ids sort by the time at which they were made. */
 export const RunId = Schema.String.pipe(
   Schema.pattern(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, {
     message: () => "expected a run id (a lower-case UUID version 7)"

@@ -9,6 +9,7 @@ import { AgentBusy, AgentClient, AgentRefused, BackupUnknown } from "../services
 import { type SnapshotCapability, Snapshotter } from "../services/Snapshotter.ts"
 import { Transfer } from "../services/Transfer.ts"
 
+/** What is backed up, and how long this agent waits. */
 export interface AgentClientLocalOptions {
   /** The directory to back up, absolute. */
   readonly source: string
@@ -44,8 +45,10 @@ const make = Effect.fnUntraced(function*(options: AgentClientLocalOptions) {
           "run as root, or as the owner of the files"
       })
     }
-    yield* Ref.set(proved, Option.some(yield* snapshotter.probe))
+    const capability = yield* snapshotter.probe
+    yield* Ref.set(proved, Option.some(capability))
     yield* transfer.preflight
+    return { mode: capability.mode, snapshotter: capability.snapshotter, notes: capability.notes ?? [] }
   }).pipe(
     Effect.catchTags({
       SnapshotUnsupported: (error) => new AgentRefused({ reason: error.message }),

@@ -28,6 +28,7 @@ export interface ScriptStep {
 /** What an answer may be instead. A `stranger` answers for another run. */
 export type Fault = "unavailable" | "invalid" | "busy" | "refused" | "unknown" | "hang" | "stranger" | "die"
 
+/** What the agent says, when, and where it fails. */
 export interface AgentScript {
   /** Before `quiesced`. Default: `ready` at once. */
   readonly request?: ReadonlyArray<ScriptStep> | undefined
@@ -137,7 +138,7 @@ const make = Effect.fnUntraced(function*(script: AgentScript) {
   })
 
   return AgentClient.of({
-    preflight: Effect.asVoid(call("preflight", stranger, Effect.succeed(statusOf(newJob(stranger, 0), 0)))),
+    preflight: Effect.as(call("preflight", stranger, Effect.succeed(statusOf(newJob(stranger, 0), 0))), { notes: [] }),
     request: (runId) =>
       Effect.zipRight(
         journal.record("agent request"),

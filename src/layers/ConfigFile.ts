@@ -12,6 +12,7 @@ import { read } from "../internal/yamlPositions.ts"
 import { type ConfigFileError, ConfigInvalid, ConfigNotFound } from "./ConfigFileError.ts"
 import { defaultStateDir, type Host, places, readText } from "./ConfigPlaces.ts"
 
+/** A stack with every default filled in. */
 export interface ResolvedStack {
   readonly stack: StackName
   readonly stop: Argv
@@ -24,6 +25,7 @@ export interface ResolvedStack {
   readonly cwd: string
 }
 
+/** The transfer of the embedded agent. */
 export type ResolvedTransfer =
   | { readonly _tag: "Archive"; readonly to: string }
   | { readonly _tag: "Command"; readonly argv: Argv; readonly cwd: string }

@@ -51,4 +51,5 @@ export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigIn
   }
 }
 
+/** Every reason for which there is no configuration. Exit code 2. */
 export type ConfigFileError = ConfigNotFound | ConfigUnreadable | ConfigInvalid

@@ -5,6 +5,7 @@ import { Effect, Layer } from "effect"
 import { DeadMan, DeadManUnavailable } from "../services/DeadMan.ts"
 import { Journal } from "./Journal.ts"
 
+/** Writes `dead-man arm` and `dead-man disarm` into the journal; with `fails` it cannot be armed. */
 export const layer = (
   options: { readonly fails?: boolean | undefined } = {}
 ): Layer.Layer<DeadMan, never, Journal> =>

@@ -12,6 +12,7 @@ import { unmarked } from "../internal/kin.ts"
 import { untorn } from "../internal/untorn.ts"
 import { DeadMan, DeadManUnavailable } from "../services/DeadMan.ts"
 
+/** What recovers, and where its output goes. */
 export interface DeadManShellOptions {
   /** What recovers, as an argv without a shell. */
   readonly command: readonly [string, ...ReadonlyArray<string>]

@@ -3,12 +3,14 @@
  */
 import { Clock, Context, Effect, Layer, Ref } from "effect"
 
+/** One thing that was asked or done. */
 export interface JournalEntry {
   /** Milliseconds of the test's clock. */
   readonly at: number
   readonly what: string
 }
 
+/** The entries of all in-memory layers that share it. */
 export class Journal extends Context.Tag("quiesce/layers/Journal")<Journal, {
   readonly record: (what: string) => Effect.Effect<void>
   readonly entries: Effect.Effect<ReadonlyArray<JournalEntry>>
@@ -16,6 +18,7 @@ export class Journal extends Context.Tag("quiesce/layers/Journal")<Journal, {
   readonly lines: Effect.Effect<ReadonlyArray<string>>
 }>() {}
 
+/** An empty journal. Build it once, and provide it to all in-memory layers of a test. */
 export const layer: Layer.Layer<Journal> = Layer.effect(
   Journal,
   Effect.map(Ref.make<ReadonlyArray<JournalEntry>>([]), (ref) => ({

@@ -9,6 +9,7 @@ import * as AgentClientLocal from "./AgentClientLocal.ts"
 import * as ConfigFile from "./ConfigFile.ts"
 import type { Host } from "./ConfigPlaces.ts"
 import * as DeadManShell from "./DeadManShell.ts"
+import * as LiveStatusFile from "./LiveStatusFile.ts"
 import * as MarkerStoreFile from "./MarkerStoreFile.ts"
 import * as ReportStoreFile from "./ReportStoreFile.ts"
 import * as RunLockFlock from "./RunLockFlock.ts"
@@ -22,6 +23,7 @@ import * as TransferArchive from "./TransferArchive.ts"
 import * as TransferCommand from "./TransferCommand.ts"
 import { Workspace } from "./Workspace.ts"
 
+/** What the binary knows of this process. */
 export interface MainOptions extends Host {
   /** What starts this program, as an argv: the dead-man runs it with `recover`. */
   readonly self: readonly [string, ...ReadonlyArray<string>]
@@ -79,6 +81,7 @@ const state = (stateDir: string, recover: DeadManShell.DeadManShellOptions["comm
   Layer.mergeAll(
     MarkerStoreFile.layer({ stateDir }),
     ReportStoreFile.layer({ stateDir }),
+    LiveStatusFile.layer({ stateDir }),
     RunLockFlock.layer({ stateDir }),
     DeadManShell.layer({ command: recover, logFile: NodePath.join(stateDir, "dead-man.log") })
   )

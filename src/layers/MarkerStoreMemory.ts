@@ -6,6 +6,7 @@ import type { StoredMarker } from "../domain/Marker.ts"
 import { MarkerStore, MarkerStoreError } from "../services/MarkerStore.ts"
 import { Journal } from "./Journal.ts"
 
+/** What is there at first, and which calls fail. */
 export interface MarkerStoreMemoryOptions {
   /** What is there at the beginning. */
   readonly initially?: ReadonlyArray<StoredMarker> | undefined
@@ -56,5 +57,6 @@ const make = Effect.fnUntraced(function*(options: MarkerStoreMemoryOptions) {
   })
 })
 
+/** Markers that are gone with the layer. */
 export const layer = (options: MarkerStoreMemoryOptions = {}): Layer.Layer<MarkerStore, never, Journal> =>
   Layer.effect(MarkerStore, make(options))

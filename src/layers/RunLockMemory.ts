@@ -4,6 +4,7 @@
 import { Effect, Layer, Option, Ref } from "effect"
 import { LockHeld, RunLock } from "../services/RunLock.ts"
 
+/** A lock within this layer: it does not keep other processes out. */
 export const layer: Layer.Layer<RunLock> = Layer.effect(
   RunLock,
   Effect.map(Ref.make(Option.none<string>()), (holder) => ({

@@ -9,15 +9,8 @@ import * as SnapshotterCopy from "./SnapshotterCopy.ts"
 import * as SnapshotterNone from "./SnapshotterNone.ts"
 import * as SnapshotterReflink from "./SnapshotterReflink.ts"
 
+/** `source`: the directory to back up. `stateDir`: the mark of this installation's processes. */
 export type SnapshotterAutoOptions = Options
-
-/** What the probe of one snapshotter said. */
-export interface Candidate {
-  readonly snapshotter: string
-  readonly ok: boolean
-  /** Why it cannot be used; empty where it can. */
-  readonly reason: string
-}
 
 /** The best first. */
 const candidates = (options: SnapshotterAutoOptions) => [
@@ -26,14 +19,6 @@ const candidates = (options: SnapshotterAutoOptions) => [
   { name: "copy", snapshotter: SnapshotterCopy.make(options) },
   { name: "none", snapshotter: SnapshotterNone.make(options) }
 ]
-
-/** Probes all of them, the best first: what could be used for this source, and why not. */
-export const explain = (options: SnapshotterAutoOptions): Effect.Effect<ReadonlyArray<Candidate>> =>
-  Effect.forEach(candidates(options), ({ name, snapshotter }) =>
-    Effect.match(snapshotter.probe, {
-      onFailure: ({ reason }) => ({ snapshotter: name, ok: false, reason }),
-      onSuccess: () => ({ snapshotter: name, ok: true, reason: "" })
-    })).pipe(Effect.withSpan("SnapshotterAuto.explain"))
 
 interface Choice {
   readonly name: string
@@ -46,8 +31,7 @@ const choose = Effect.fnUntraced(function*(options: SnapshotterAutoOptions) {
   for (const { name, snapshotter } of candidates(options)) {
     const probed = yield* Effect.either(snapshotter.probe)
     if (probed._tag === "Right") {
-      yield* Effect.logDebug(`snapshots by '${name}'`, ...reasons)
-      return { name, snapshotter, capability: probed.right }
+      return { name, snapshotter, capability: { ...probed.right, notes: reasons } }
     }
     reasons.push(probed.left.message)
   }
@@ -93,7 +77,7 @@ const make = (options: SnapshotterAutoOptions): Effect.Effect<Snapshotter["Type"
 
 /**
  * Uses the best snapshotter that a probe proves. The choice is made once, at the first probe (or at `take`, where there
- * was none), and its reasons are logged at debug level; `explain` tells them too.
+ * was none); the notes of its capability say why it is not a better one.
  */
 export const layer = (options: SnapshotterAutoOptions): Layer.Layer<Snapshotter> =>
   Layer.effect(Snapshotter, make(options))

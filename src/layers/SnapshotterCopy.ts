@@ -9,6 +9,7 @@ import * as Place from "../internal/snapshotPlace.ts"
 import * as Snapshotting from "../internal/snapshotting.ts"
 import { Snapshotter } from "../services/Snapshotter.ts"
 
+/** `source`: the directory to back up. `stateDir`: the mark of this installation's processes. */
 export type SnapshotterCopyOptions = Snapshotting.Options
 
 /** The snapshotter itself, for a layer that chooses among several. */

@@ -6,6 +6,7 @@ import type { EffectiveMode } from "../domain/Backup.ts"
 import { SnapshotFailed, Snapshotter, SnapshotUnsupported } from "../services/Snapshotter.ts"
 import { Journal } from "./Journal.ts"
 
+/** How the snapshotter behaves. Default: an atomic snapshot in no time. */
 export interface SnapshotterMemoryOptions {
   readonly mode?: EffectiveMode | undefined
   readonly takes?: Duration.DurationInput | undefined
@@ -14,6 +15,7 @@ export interface SnapshotterMemoryOptions {
 
 const name = "memory"
 
+/** Writes `snapshot take` and the like into the journal, and answers with a path that does not exist. */
 export const layer = (
   options: SnapshotterMemoryOptions = {}
 ): Layer.Layer<Snapshotter, never, Journal> =>

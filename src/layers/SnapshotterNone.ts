@@ -7,6 +7,7 @@ import * as Snapshotting from "../internal/snapshotting.ts"
 import { endLeftovers } from "../internal/tool.ts"
 import { Snapshotter, SnapshotUnsupported } from "../services/Snapshotter.ts"
 
+/** `source`: the directory to back up. `stateDir`: the mark of this installation's processes. */
 export type SnapshotterNoneOptions = Snapshotting.Options
 
 const snapshotter = "none"

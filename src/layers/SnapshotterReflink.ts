@@ -12,6 +12,7 @@ import * as Snapshotting from "../internal/snapshotting.ts"
 import { attempt } from "../internal/tool.ts"
 import { Snapshotter } from "../services/Snapshotter.ts"
 
+/** `source`: the directory to back up. `stateDir`: the mark of this installation's processes. */
 export type SnapshotterReflinkOptions = Snapshotting.Options
 
 const unusable = (reason: string) => new Place.PlaceUnusable({ reason })

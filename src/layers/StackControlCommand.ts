@@ -25,6 +25,7 @@ export interface CommandStack {
   readonly prepareTimeout?: Duration.Duration | undefined
 }
 
+/** The stacks, and what their commands have in common. */
 export interface StackControlCommandOptions {
   readonly stacks: ReadonlyArray<CommandStack>
   /** Where the output of start commands goes; also the mark of this installation's stop commands. */

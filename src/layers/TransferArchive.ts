@@ -13,6 +13,7 @@ import { attempt, endLeftovers } from "../internal/tool.ts"
 import { untorn } from "../internal/untorn.ts"
 import { Transfer, TransferFailed, TransferRefused } from "../services/Transfer.ts"
 
+/** Where the archives go, and what they are called. */
 export interface TransferArchiveOptions {
   /** The directory of the archives, absolute; made (0700) where it is missing. Not inside the source. */
   readonly to: string

@@ -13,6 +13,7 @@ import { untorn } from "../internal/untorn.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { Transfer, TransferFailed, TransferRefused } from "../services/Transfer.ts"
 
+/** The command, and where it runs. */
 export interface TransferCommandOptions {
   /**
    * Program and arguments, run without a shell. `{snapshot}` in an argument stands for the path of the snapshot, which

@@ -5,11 +5,13 @@ import { Duration, Effect, Layer } from "effect"
 import { Transfer, TransferFailed, TransferRefused } from "../services/Transfer.ts"
 import { Journal } from "./Journal.ts"
 
+/** How long the transfer takes (default: no time), and where it fails. */
 export interface TransferMemoryOptions {
   readonly takes?: Duration.DurationInput | undefined
   readonly fails?: "preflight" | "run" | undefined
 }
 
+/** Writes `transfer PATH` and `transfer done` into the journal. */
 export const layer = (options: TransferMemoryOptions = {}): Layer.Layer<Transfer, never, Journal> =>
   Layer.effect(
     Transfer,

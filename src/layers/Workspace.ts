@@ -4,6 +4,7 @@
 import { Context, type Effect, type Scope } from "effect"
 import type { AgentClient } from "../services/AgentClient.ts"
 import type { DeadMan } from "../services/DeadMan.ts"
+import type { LiveStatus } from "../services/LiveStatus.ts"
 import type { MarkerStore } from "../services/MarkerStore.ts"
 import type { ReportStore } from "../services/ReportStore.ts"
 import type { RunLock } from "../services/RunLock.ts"
@@ -12,8 +13,9 @@ import type { ResolvedConfig } from "./ConfigFile.ts"
 import type { ConfigFileError } from "./ConfigFileError.ts"
 
 /** All that a command may call. */
-export type Services = StackControl | AgentClient | MarkerStore | RunLock | DeadMan | ReportStore
+export type Services = StackControl | AgentClient | MarkerStore | RunLock | DeadMan | ReportStore | LiveStatus
 
+/** Turns the configuration file into services. */
 export class Workspace extends Context.Tag("quiesce/layers/Workspace")<Workspace, {
   /** Finds and reads the configuration file; `explicit` is what `--config` says. */
   readonly load: (explicit: string | undefined) => Effect.Effect<ResolvedConfig, ConfigFileError>

@@ -24,6 +24,7 @@ export interface StackLift {
   readonly lifts: ReadonlyArray<Lift>
 }
 
+/** How long to try, what counts as up, and who is told. */
 export interface BringUpOptions {
   /** How long failed starts are tried again. */
   readonly budget: Duration.Duration

@@ -52,6 +52,7 @@ export class ResumeFailed extends Schema.TaggedError<ResumeFailed>()("ResumeFail
   }
 }
 
+/** Every way in which a run ends other than well; each carries the report. */
 export type QuiesceError = RunBusy | RunRefused | BackupFailed | RunAborted | ResumeFailed
 
 /** The end of a run, on its way from where it is noticed to the report. */

@@ -23,6 +23,7 @@ export interface Limit {
   readonly message: string
 }
 
+/** One backup at its agent. */
 export interface Backup {
   readonly view: Effect.Effect<BackupView>
   /** Asks the agent for the backup. Success says that the agent knows of it. */
@@ -47,6 +48,7 @@ const isTransient = (error: AgentError) => error._tag === "AgentUnavailable" || 
 
 const endOf = (error: AgentError) => endAs(error._tag === "AgentBusy" ? "busy" : "backup-failed")(error)
 
+/** The backup of this recorder's run. Nothing is asked yet. */
 export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Recorder) {
   const agent = yield* AgentClient
   const { runId } = recorder

@@ -22,6 +22,7 @@ interface Touched {
   readonly down: UnitObservation | undefined
 }
 
+/** What a run can do with the stacks that it holds, and when it must let go. */
 export interface Hold {
   /** Stops everything that the plan holds and proves it down. An interruption stops waiting, not the stop. */
   readonly stop: Effect.Effect<void, Ended>

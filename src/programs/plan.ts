@@ -20,6 +20,7 @@ export class StackUnsettled extends Schema.TaggedError<StackUnsettled>()("StackU
   }
 }
 
+/** Why there is no plan. */
 export type PlanError = StackNotFound | StackControlError | StackUnsettled
 
 const planStack = Effect.fnUntraced(function*(policy: StackPolicy) {

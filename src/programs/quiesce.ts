@@ -20,6 +20,7 @@ import { plan as makePlan } from "./plan.ts"
 import * as Recorder from "./recorder.ts"
 import { recoverLocked } from "./recover.ts"
 
+/** What one run may have otherwise than the next. */
 export interface QuiesceOptions {
   /** The id of this run. Default: a new one. */
   readonly runId?: RunId.RunId | undefined
@@ -48,13 +49,16 @@ const heal = Effect.fnUntraced(function*({ notUp, policy, recorder }: Run) {
   }
 })
 
-const preflight = Effect.gen(function*() {
+const preflight = Effect.fnUntraced(function*({ recorder }: Run) {
   const agent = yield* AgentClient
   const markers = yield* MarkerStore
   yield* Effect.mapError(markers.check, endAs("refused"))
-  yield* agent.preflight.pipe(
+  const { mode, notes } = yield* agent.preflight.pipe(
     Effect.mapError((error) => endAs(error._tag === "AgentBusy" ? "busy" : "refused")(error))
   )
+  if (mode === "stop" && notes.length > 0) {
+    yield* recorder.warn(`no snapshot is possible, the app stays down until the backup is done: ${notes.join("; ")}`)
+  }
 })
 
 /** With the app still up: what makes the hold short. Never a reason not to run. */
@@ -96,7 +100,7 @@ const pipeline = Effect.fnUntraced(function*(run: Run) {
   )
   yield* heal(run)
   const plan = yield* Effect.mapError(makePlan(policy.stacks), endAs("refused"))
-  yield* preflight
+  yield* preflight(run)
 
   yield* Effect.mapError(deadMan.arm, endAs("refused"))
   yield* Effect.addFinalizer(() => backup.cancel)

@@ -15,6 +15,7 @@ export interface Moment {
   readonly nanos: bigint
 }
 
+/** Now. */
 export const moment: Effect.Effect<Moment> = Effect.gen(function*() {
   return { at: DateTime.formatIso(yield* DateTime.now), nanos: yield* Clock.currentTimeNanos }
 })
@@ -22,11 +23,13 @@ export const moment: Effect.Effect<Moment> = Effect.gen(function*() {
 /** Milliseconds from one moment to another. */
 export const millisBetween = (from: Moment, to: Moment): number => Number(to.nanos - from.nanos) / 1e6
 
+/** When a stack was stopped and when it was seen up again. */
 export interface StackTimes {
   readonly stopped?: Moment
   readonly resumed?: Moment
 }
 
+/** Everything that the report is made of. */
 export interface RunRecord {
   readonly started: Moment
   readonly stacks: ReadonlyMap<StackName, StackTimes>
@@ -35,8 +38,10 @@ export interface RunRecord {
   readonly warnings: ReadonlyArray<string>
 }
 
+/** The states of a stack that events tell. */
 export type StackState = Extract<RunEvent, { readonly type: "stack" }>["state"]
 
+/** Takes in what happens, and passes it on as events. */
 export interface Recorder {
   readonly runId: RunId
   readonly phase: (phase: Phase) => Effect.Effect<void>
@@ -50,6 +55,7 @@ export interface Recorder {
   readonly record: Effect.Effect<RunRecord>
 }
 
+/** A recorder for this run, with the event sink of the context. */
 export const make = Effect.fnUntraced(function*(runId: RunId) {
   const sink = yield* EventSink
   const ref = yield* Ref.make<RunRecord>({

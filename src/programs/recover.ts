@@ -15,6 +15,7 @@ import { StackControl } from "../services/StackControl.ts"
 import { bringUp, type Lift, lookUntil, type StackLift } from "./bringUp.ts"
 import type { UnitFailure } from "./errors.ts"
 
+/** The limits of a run that a recovery has too. */
 export type RecoverPolicy = Pick<RunPolicy, "resumeTimeout" | "steadyTime">
 
 interface Tally {

@@ -2,7 +2,7 @@
  * The service that speaks to the agent: what takes the backup and reports its phases.
  */
 import { Context, type Effect, Schema } from "effect"
-import type { BackupStatus } from "../domain/Backup.ts"
+import type { BackupStatus, EffectiveMode } from "../domain/Backup.ts"
 import { RunId } from "../domain/RunId.ts"
 
 /** The agent did not answer, or not in time. It may answer later. */
@@ -50,11 +50,23 @@ export class BackupUnknown extends Schema.TaggedError<BackupUnknown>()("BackupUn
   }
 }
 
+/** Every way in which an agent does not do what it was asked. */
 export type AgentError = AgentUnavailable | AgentAnswerInvalid | AgentBusy | AgentRefused | BackupUnknown
 
+/** What an agent would do if it were asked now. */
+export interface AgentOffer {
+  /** How it would read the storage, where it knows that before. */
+  readonly mode?: EffectiveMode | undefined
+  /** What takes the point in time: `btrfs`, `copy`, ... */
+  readonly snapshotter?: string | undefined
+  /** For people: why it does not do better. */
+  readonly notes: ReadonlyArray<string>
+}
+
+/** What takes the backup. Its controller asks for a backup, says when everything is down, and polls the phases. */
 export class AgentClient extends Context.Tag("quiesce/services/AgentClient")<AgentClient, {
-  /** Whether a backup could be taken now: source, tools, space, credentials. Changes nothing that stays. */
-  readonly preflight: Effect.Effect<void, AgentError>
+  /** Whether a backup could be taken now (source, tools, space, credentials), and how. Changes nothing that stays. */
+  readonly preflight: Effect.Effect<AgentOffer, AgentError>
   /**
    * Asks for a backup. The same run id again is the same backup. The agent must not read the storage before it is told
    * `quiesced`, and says `ready` when it holds the slot.

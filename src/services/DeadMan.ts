@@ -12,6 +12,7 @@ export class DeadManUnavailable extends Schema.TaggedError<DeadManUnavailable>()
   }
 }
 
+/** Somebody outside this process who runs recover when it dies while it holds an app down. */
 export class DeadMan extends Context.Tag("quiesce/services/DeadMan")<DeadMan, {
   /** From here to the close of the scope, the end of this process without that close makes somebody run recover. */
   readonly arm: Effect.Effect<void, DeadManUnavailable, Scope.Scope>

@@ -15,6 +15,7 @@ export class MarkerStoreError extends Schema.TaggedError<MarkerStoreError>()("Ma
   }
 }
 
+/** The durable undo records: what a run stops, written before the first stop and cleared after the last start. */
 export class MarkerStore extends Context.Tag("quiesce/services/MarkerStore")<MarkerStore, {
   /** Whether a marker could be made durable here. Leaves nothing behind. */
   readonly check: Effect.Effect<void, MarkerStoreError>

@@ -14,6 +14,7 @@ export class ReportStoreError extends Schema.TaggedError<ReportStoreError>()("Re
   }
 }
 
+/** Where the last reports are kept. */
 export class ReportStore extends Context.Tag("quiesce/services/ReportStore")<ReportStore, {
   /** Keeps the report, and drops the oldest ones beyond the store's limit. */
   readonly save: (report: Report) => Effect.Effect<void, ReportStoreError>

@@ -21,6 +21,7 @@ export class LockUnavailable extends Schema.TaggedError<LockUnavailable>()("Lock
   }
 }
 
+/** At most one run or recover at a time. The lock must be free again after any death of its holder. */
 export class RunLock extends Context.Tag("quiesce/services/RunLock")<RunLock, {
   /** Takes the lock until the scope closes, or fails at once. `purpose` tells others who holds it. */
   readonly acquire: (purpose: string) => Effect.Effect<void, LockHeld | LockUnavailable, Scope.Scope>

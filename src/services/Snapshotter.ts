@@ -31,7 +31,9 @@ export const SnapshotCapability = Schema.Struct({
   snapshotter: Schema.String,
   mode: EffectiveMode,
   /** Bytes that a snapshot needs at most, where that is known before. */
-  needsBytes: Schema.optionalWith(Schema.NonNegative, { exact: true })
+  needsBytes: Schema.optionalWith(Schema.NonNegative, { exact: true }),
+  /** For people: why no better snapshotter is used. */
+  notes: Schema.optionalWith(Schema.Array(Schema.String), { exact: true })
 })
 export interface SnapshotCapability extends Schema.Schema.Type<typeof SnapshotCapability> {}
 
@@ -41,6 +43,7 @@ export interface Snapshot {
   readonly mode: EffectiveMode
 }
 
+/** Makes a point in time of one source, and takes it away again. */
 export class Snapshotter extends Context.Tag("quiesce/services/Snapshotter")<Snapshotter, {
   /** Proves by a throw-away attempt that the source can be snapshotted. Leaves nothing behind. */
   readonly probe: Effect.Effect<SnapshotCapability, SnapshotUnsupported>

@@ -33,6 +33,7 @@ export interface StopResult {
   readonly clean: boolean
 }
 
+/** Stops, starts and looks at stacks. An answer of `stop` or `start` is never believed: `observe` says what is true. */
 export class StackControl extends Context.Tag("quiesce/services/StackControl")<StackControl, {
   /** The stacks that this control knows. */
   readonly stacks: Effect.Effect<ReadonlyArray<StackName>>

@@ -31,6 +31,7 @@ export const Artifact = Schema.Struct({
 })
 export interface Artifact extends Schema.Schema.Type<typeof Artifact> {}
 
+/** Carries a snapshot to where the backup is kept. */
 export class Transfer extends Context.Tag("quiesce/services/Transfer")<Transfer, {
   /** Whether the transfer could run now. Leaves nothing behind. */
   readonly preflight: Effect.Effect<void, TransferRefused>

@@ -123,17 +123,17 @@ describe("run", () => {
     Effect.gen(function*() {
       const { code, stderr, stdout } = yield* call("run", "--dry-run")
       assert.strictEqual(code, 0)
-      assert.strictEqual(stdout, "notes: would stop notes, for at most 2m\n")
-      assert.strictEqual(stderr, "all checks passed; nothing was touched\n")
+      assert.strictEqual(stdout, "notes: would stop notes, for at most 2m\nagent: ready\n")
+      assert.strictEqual(stderr, "")
       const journal = yield* (yield* Journal.Journal).lines
       assert.deepStrictEqual(journal.filter((line) => /stop|start|marker|dead-man/.test(line)), [])
     }).pipe(within({ text: notes })))
 
   it.effect("--dry-run of a run that would be refused", () =>
     Effect.gen(function*() {
-      const { code, stderr } = yield* call("run", "--dry-run")
+      const { code, stdout } = yield* call("run", "--dry-run")
       assert.strictEqual(code, 7)
-      assert.match(stderr, /^the agent refuses: /)
+      assert.match(stdout, /^a run would be refused now: the agent refuses: /m)
     }).pipe(
       within({ text: notes, script: { phases: [], fault: (call) => call === "preflight" ? "refused" : undefined } })
     ))
@@ -318,7 +318,8 @@ describe("plan", () => {
             held: ["a"],
             idle: [],
             maxDowntimeMs: 120_000,
-            maxDowntimeWithoutSnapshotMs: 3_600_000
+            maxDowntimeWithoutSnapshotMs: 3_600_000,
+            expectedDowntimeMs: null
           },
           {
             stack: "b",
@@ -326,9 +327,12 @@ describe("plan", () => {
             held: [],
             idle: ["b"],
             maxDowntimeMs: 120_000,
-            maxDowntimeWithoutSnapshotMs: 3_600_000
+            maxDowntimeWithoutSnapshotMs: 3_600_000,
+            expectedDowntimeMs: null
           }
-        ]
+        ],
+        agent: { mode: null, snapshotter: null, notes: [] },
+        refused: null
       }])
     }).pipe(within({ text: file(["a", "b"]), stacks: [{ stack: "a" }, { stack: "b", initially: "stopped" }] })))
 

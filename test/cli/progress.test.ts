@@ -63,7 +63,7 @@ describe("progress", () => {
       }
       assert.strictEqual(
         yield* written,
-        "  20.0s  backup: 0 B of 100.0 MiB (0 %)\n  30.0s  backup: 10.0 MiB of 100.0 MiB (10 %)\n"
+        "  21.0s  backup: 1.0 MiB of 100.0 MiB (1 %)\n  31.0s  backup: 11.0 MiB of 100.0 MiB (11 %)\n"
       )
     }))
 

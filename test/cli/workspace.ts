@@ -13,6 +13,7 @@ import * as ConfigFile from "../../src/layers/ConfigFile.ts"
 import { ConfigNotFound } from "../../src/layers/ConfigFileError.ts"
 import * as DeadManMemory from "../../src/layers/DeadManMemory.ts"
 import * as Journal from "../../src/layers/Journal.ts"
+import * as LiveStatusMemory from "../../src/layers/LiveStatusMemory.ts"
 import * as MarkerStoreMemory from "../../src/layers/MarkerStoreMemory.ts"
 import * as ReportStoreMemory from "../../src/layers/ReportStoreMemory.ts"
 import * as RunLockMemory from "../../src/layers/RunLockMemory.ts"
@@ -49,6 +50,7 @@ export const layer = (world: World = {}) => {
     DeadManMemory.layer(),
     MarkerStoreMemory.layer({ initially: world.markers }),
     ReportStoreMemory.layer,
+    LiveStatusMemory.layer,
     RunLockMemory.layer,
     StackControlMemory.layer(world.stacks ?? [{ stack: "notes" }])
   ).pipe(Layer.provideMerge(Journal.layer))

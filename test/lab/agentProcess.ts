@@ -1,7 +1,7 @@
 /**
  * A process that is an agent, for tests that kill it or run it as another user. Bundled with esbuild.
  *
- * argv: one JSON object. Each phase is printed as a line; `probe` and `explain` print one line.
+ * argv: one JSON object. Each phase is printed as a line; `probe` prints one line.
  */
 import { Effect, Layer } from "effect"
 import { isFinal } from "../../src/domain/Backup.ts"
@@ -26,7 +26,7 @@ export const snapshotters = {
 }
 
 export interface AgentJob {
-  readonly do: "run" | "probe" | "explain" | "sweep"
+  readonly do: "run" | "probe" | "sweep"
   readonly source: string
   readonly stateDir: string
   readonly snapshot: keyof typeof snapshotters
@@ -62,7 +62,6 @@ export const follow = Effect.fnUntraced(function*(onStatus: (status: unknown) =>
 
 const main = (job: AgentJob) =>
   Effect.gen(function*() {
-    if (job.do === "explain") return yield* say(yield* SnapshotterAuto.explain(job))
     if (job.do === "probe") return yield* say(yield* (yield* Snapshotter).probe)
     if (job.do === "sweep") return yield* say(yield* (yield* AgentClient).sweep)
     return yield* follow(say)

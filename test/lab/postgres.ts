@@ -112,18 +112,25 @@ const lastLines = (path: string) =>
  * A new, empty, running server in `home`. The settings are PostgreSQL's own (fsync is on) but for the address and a
  * smaller write-ahead log, so that most of what a backup copies is data.
  */
-export const initialize = Effect.fn("Postgres.initialize")(function*(install: Install, home: string) {
+export const initialize = Effect.fn("Postgres.initialize")(function*(
+  install: Install,
+  home: string,
+  options: {
+    /** Has a write-ahead log of 2 MB instead of 32 MB, for a backup that is over soon. */
+    readonly small?: boolean
+  } = {}
+) {
   const server = yield* make(install, home)
-  yield* execute(
-    install.account.as([install.initdb, "-D", server.data, "-U", "lab", "-A", "trust", "-E", "UTF8", "--no-locale"]),
-    { cwd: "/" }
-  )
+  const small = options.small === true
+  const account = ["-U", "lab", "-A", "trust", "-E", "UTF8", "--no-locale"]
+  const segments = small ? ["--wal-segsize=1"] : []
+  yield* execute(install.account.as([install.initdb, "-D", server.data, ...account, ...segments]), { cwd: "/" })
   const settings = [
     "listen_addresses = ''",
     // relative to the data directory: a restored copy has its own
     "unix_socket_directories = '../run'",
-    "max_wal_size = 128MB",
-    "min_wal_size = 32MB"
+    `max_wal_size = ${small ? "16MB" : "128MB"}`,
+    `min_wal_size = ${small ? "2MB" : "32MB"}`
   ]
   yield* attempt(
     "postgresql.conf",
