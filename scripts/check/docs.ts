@@ -107,23 +107,21 @@ const optionsOf = (command: CommandRule): ReadonlyArray<string> => [
 
 /** Every call of the program that a document shows would be understood. */
 const commandLines = (document: Document): ReadonlyArray<Finding> => {
-  const shells = new Set(["sh", "console", "ini", "text", ""])
+  const shells = new Set(["sh", "console", "ini"])
   const code = [
     ...document.spans,
     ...document.blocks.filter(({ language }) => shells.has(language)).flatMap(({ line, text }) =>
       text.split("\n").map((text, index) => ({ line: line + 1 + index, text }))
     )
   ]
-  const options = [...optionsOf(rule), ...globals.flatMap(({ names }) => names)]
+  const options = new Set([...optionsOf(rule), ...globals.flatMap(({ names }) => names)])
   return code.flatMap(({ line, text }) => {
     if (/^--?[a-z]/.test(text)) {
       const [name = ""] = text.split(/[ =]/)
-      return options.includes(name) ? [] : [at(document, line, `there is no option '${name}'`)]
+      return options.has(name) ? [] : [at(document, line, `there is no option '${name}'`)]
     }
-    // a prompt or nothing, maybe a path, the name, and a command
-    const call = /(?:^|[\s=])(?:\$ )?(?:[\w./-]*\/)?quiesce ((?:run|plan|recover|status|config|--)[^#|&;>()]*)/.exec(
-      text
-    )
+    // after a prompt, a path, or `ExecStart=`; what other words follow the name would be no command
+    const call = /(?:^|[\s=/])quiesce ((?:[a-z]|--)[^#|&;>()]*)/.exec(text)
     if (call === null) return []
     const argv = (call[1] ?? "").trim().split(/\s+/)
     const understood = check("quiesce", rule, argv)

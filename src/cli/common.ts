@@ -32,7 +32,10 @@ export const select = (
   }
   return Effect.succeed({
     ...config.policy,
-    stacks: config.policy.stacks.filter(({ stack }) => wanted.length === 0 || wanted.includes(stack))
+    stacks: config.policy.stacks.filter(({ stack }) => wanted.length === 0 || wanted.includes(stack)),
+    bystanders: config.policy.stacks.flatMap(({ stack }) =>
+      wanted.length === 0 || wanted.includes(stack) ? [] : [stack]
+    )
   })
 }
 

@@ -2,7 +2,7 @@
  * `quiesce config check` and `quiesce config show`.
  */
 import * as Command from "@effect/cli/Command"
-import { type Duration, Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { stringify } from "yaml"
 import * as DurationText from "../domain/DurationText.ts"
 import type { ResolvedConfig } from "../layers/ConfigFile.ts"
@@ -18,7 +18,9 @@ export const describe = (config: ResolvedConfig) => {
   return {
     version: 1,
     stateDir: config.stateDir,
-    limits: Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, time(value)])),
+    limits: Object.fromEntries(
+      Object.entries(rest).flatMap(([name, value]) => Duration.isDuration(value) ? [[name, time(value)]] : [])
+    ),
     stacks: Object.fromEntries(config.stacks.map((stack) => {
       const limit = limits.find((policy) => policy.stack === stack.stack)
       return [stack.stack, {

@@ -100,6 +100,10 @@ const listen = (outside: Outside) => {
     interrupt()
   }
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) process.on(signal, onSignal)
+  // a process that is stopped has not died: no dead-man acts, and no limit ends, while an app is held down
+  for (const signal of ["SIGTSTP", "SIGTTIN", "SIGTTOU"] as const) {
+    process.on(signal, () => say(`${signal}: not while an app may be held down; to end the run use ^C`))
+  }
   process.on("uncaughtException", onCrash)
   process.on("unhandledRejection", onCrash)
   for (const stream of [process.stdout, process.stderr]) {

@@ -39,7 +39,10 @@ const realRun = Effect.fnUntraced(function*(policy: RunPolicy, json: boolean) {
     if (Option.isNone(report)) return undefined
     yield* process.concluded(report.value.exitCode)
     yield* reports.save(report.value).pipe(
-      Effect.catchAll((error) => output.stderr(`quiesce: warning: ${error.message}\n`))
+      // a state directory that the run refused is not complained of twice
+      Effect.catchAll((error) =>
+        report.value.outcome === "refused" ? Effect.void : output.stderr(`quiesce: warning: ${error.message}\n`)
+      )
     )
     if (!json) yield* output.stdout(Text.report(report.value))
     return report.value.exitCode

@@ -21,6 +21,8 @@ export const Reason = Schema.Literal(
   "not-down-at-snapshot",
   /** A unit was started again, or replaced, while it was held. */
   "restarted-in-window",
+  /** A stack that the run did not hold was up, and may have written into the same source. */
+  "other-stack-up",
   /** The agent had the snapshot before it knew that everything was down. */
   "snapshot-before-quiesced",
   /** The agent went back in its phases. */

@@ -16,6 +16,8 @@ export interface StackPolicy {
 /** The limits and rhythms of one run, and which stacks it holds. */
 export interface RunPolicy {
   readonly stacks: ReadonlyArray<StackPolicy>
+  /** Stacks whose data may be in the same source, that this run does not hold. Up, they count against the claim. */
+  readonly bystanders?: ReadonlyArray<StackName> | undefined
   /** Between two questions to an agent whose answer did not change. */
   readonly pollInterval: Duration.Duration
   /** For one question to the agent. */

@@ -28,9 +28,11 @@ export const create = (options: Options, reflink: "always" | "never"): Kind["cre
     yield* syncFileSystem(options.stateDir, place.stable)
   })
 
-/** Copies one small file in the directory `place.probe`. */
+/** Proves the tools of a copy: copies one small file in the directory `place.probe`. */
 export const copySmallFile = (place: Place.Place, reflink: "always" | "never"): Effect.Effect<void, Place.PlaceError> =>
   Effect.gen(function*() {
+    // needed later, when the app is down already
+    for (const program of ["sync", "rm"]) yield* tool(place.stateDir, [program, "--version"])
     yield* io(place.probe, () => Fs.mkdir(place.probe, { recursive: true, mode: 0o700 }))
     const [from, to] = [Path.join(place.probe, "from"), Path.join(place.probe, "to")]
     yield* io(from, () => Fs.writeFile(from, "probe\n"))

@@ -21,9 +21,11 @@ export class FlockFailed extends Schema.TaggedError<FlockFailed>()("FlockFailed"
 // O_NOFOLLOW: a planted symlink must not make us create a file elsewhere
 const open = (path: string) =>
   Fs.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600).catch((error: unknown) => {
+    if (errnoOf(error) !== "EROFS") throw error
     // recover must work on a file system that has become read-only; a lock needs no write
-    if (errnoOf(error) === "EROFS") return Fs.open(path, O_RDONLY | O_NOFOLLOW)
-    throw error
+    return Fs.open(path, O_RDONLY | O_NOFOLLOW).catch((second: unknown) => {
+      throw errnoOf(second) === "ENOENT" ? error : second
+    })
   })
 
 const close = (file: Fs.FileHandle) => Effect.promise(() => file.close().catch(() => undefined))

@@ -9,9 +9,9 @@ import * as Fs from "node:fs/promises"
 
 const variable = "QUIESCE_KIN"
 
-/** What a process was started for, and in whose name (a state directory, a stack, ...). */
+/** What a process was started for, and in whose name. */
 export interface Kin {
-  readonly role: "stop" | "transfer"
+  readonly role: string
   readonly owner: string
 }
 

@@ -188,6 +188,8 @@ export const run = (
   spec: ProcessSpec & {
     readonly timeout?: Duration.DurationInput | undefined
     readonly grace?: Duration.DurationInput | undefined
+    /** What to do as soon as the child lives. Its time is not the child's. */
+    readonly onSpawn?: ((pid: number) => Effect.Effect<void>) | undefined
   }
 ): Effect.Effect<ProcessResult, SpawnFailed> =>
   Effect.scoped(Effect.gen(function*() {
@@ -198,6 +200,7 @@ export const run = (
     }
     const stdout = collector(child.stdout, merge)
     collector(child.stderr, merge)
+    if (spec.onSpawn !== undefined) yield* spec.onSpawn(child.pid)
     const limit = spec.timeout === undefined ? Duration.infinity : Duration.decode(spec.timeout)
     const inTime = Duration.isFinite(limit)
       ? yield* Effect.timeoutOption(child.exit, limit)

@@ -1,13 +1,14 @@
 /**
  * Stacks that are a start, a stop and a status command, and maybe a prepare command.
  */
-import { Duration, Effect, Exit, Layer, Schema } from "effect"
+import { Duration, Effect, Layer, Schema } from "effect"
 import * as Path from "node:path"
 import { type StackName, type Unit, UnitId, type UnitObservation, type UnitState } from "../domain/Stack.ts"
-import * as Kin from "../internal/kin.ts"
+import { isExecutable } from "../internal/executable.ts"
+import * as PidRecord from "../internal/pidRecord.ts"
 import { explain } from "../internal/process.ts"
 import { StackControl, StackControlError, StackNotFound } from "../services/StackControl.ts"
-import { type Argv, ask, perform, start as runStart, stopKin } from "./StackControlCommandRun.ts"
+import { type Argv, ask, perform, record, start as runStart, stop as runStop } from "./StackControlCommandRun.ts"
 
 /** One stack and its commands: programs with arguments, not shell text. */
 export interface CommandStack {
@@ -28,7 +29,7 @@ export interface CommandStack {
 /** The stacks, and what their commands have in common. */
 export interface StackControlCommandOptions {
   readonly stacks: ReadonlyArray<CommandStack>
-  /** Where the output of start commands goes; also the mark of this installation's stop commands. */
+  /** Where the output of start commands goes, and where it is written down which stop or start is under way. */
   readonly stateDir: string
   /** For one status command. Default: 10 seconds. */
   readonly statusTimeout?: Duration.Duration | undefined
@@ -54,12 +55,27 @@ const unitOf = ({ cwd, stack, start, startTimeout, status, stop, stopTimeout }: 
 
 const stateOf = (code: number): UnitState => code === 0 ? "running" : code === 3 ? "stopped" : "unknown"
 
+/** What runs must not be stopped with no program to start it again. */
+const refuseMissing = Effect.fnUntraced(function*(commands: CommandStack) {
+  const { cwd, stack } = commands
+  for (const operation of ["start", "stop"] as const) {
+    const [program] = commands[operation]
+    if (yield* isExecutable(program, cwd)) continue
+    return yield* new StackControlError({
+      stack,
+      operation: "inspect",
+      reason: `its ${operation} command '${program}' was not found, or is not executable; ` +
+        `give it as an absolute path or one below ${cwd}`
+    })
+  }
+})
+
 const make = (options: StackControlCommandOptions): StackControl["Type"] => {
   const stateDir = Path.resolve(options.stateDir)
   const configured = new Map(options.stacks.map((stack) => [stack.stack, stack]))
   const statusTimeout = options.statusTimeout ?? Duration.seconds(10)
-  // what this process knows of its own stops, so that /proc need not be asked: a stop that has ended was the only one
-  const stops = new Map<StackName, "under way" | "ended">()
+  // what this process knows of its own commands: the record matters only where another process may have died
+  const own = new Map<StackName, "under way" | "ended">()
 
   const find = (stack: StackName) => {
     const found = configured.get(stack)
@@ -85,24 +101,25 @@ const make = (options: StackControlCommandOptions): StackControl["Type"] => {
     )
   }
 
-  const stopUnderWay = (stack: StackName) =>
-    stops.has(stack)
-      ? Effect.succeed(stops.get(stack) === "under way")
-      : Effect.map(Kin.find(stopKin(stateDir, stack)), (pids) => pids.length > 0)
+  const isUnderWay = (stack: StackName) =>
+    own.has(stack) ? Effect.succeed(own.get(stack) === "under way") : PidRecord.isAlive(record(stateDir, stack))
 
   const observe = Effect.fn("StackControl.observe")(function*(stack: StackName, unit: Unit) {
     const { cwd, status } = yield* commandsOf("inspect", stack, unit)
-    // the scan comes first: a stop that ends between the two is seen in the status
-    const changing = yield* stopUnderWay(stack)
-    if (changing) return { unit, state: "changing", detail: "a stop is under way" } satisfies UnitObservation
+    // the record comes first: a command that ends between the two is seen in the status
+    const changing = yield* isUnderWay(stack)
+    if (changing) return { unit, state: "changing", detail: "a stop or start is under way" } satisfies UnitObservation
     const result = yield* ask({ stack, operation: "inspect", argv: status, cwd, timeout: statusTimeout })
     const state = result.timedOut ? "unknown" : stateOf(result.code)
     return { unit, state, detail: `status: ${explain(result)}` } satisfies UnitObservation
   })
 
   const inspect = Effect.fn("StackControl.inspect")(function*(stack: StackName) {
-    const unit = unitOf(yield* find(stack))
-    return { units: { stack, control: "command", units: [unit] }, observations: [yield* observe(stack, unit)] }
+    const commands = yield* find(stack)
+    const unit = unitOf(commands)
+    const seen = yield* observe(stack, unit)
+    if (seen.state === "running") yield* refuseMissing(commands)
+    return { units: { stack, control: "command", units: [unit] }, observations: [seen] }
   })
 
   const prepare = Effect.fn("StackControl.prepare")(function*(stack: StackName) {
@@ -119,16 +136,9 @@ const make = (options: StackControlCommandOptions): StackControl["Type"] => {
 
   const stop = Effect.fn("StackControl.stop")(function*(stack: StackName, unit: Unit) {
     const { cwd, stop } = yield* commandsOf("stop", stack, unit)
-    stops.set(stack, "under way")
-    yield* perform({
-      stack,
-      operation: "stop",
-      argv: stop,
-      cwd,
-      timeout: unit.stopTimeoutMs,
-      env: Kin.environment(stopKin(stateDir, stack))
-    }).pipe(
-      Effect.onExit((exit) => Effect.sync(() => Exit.isSuccess(exit) ? stops.set(stack, "ended") : stops.delete(stack)))
+    own.set(stack, "under way")
+    yield* runStop(stateDir, { stack, operation: "stop", argv: stop, cwd, timeout: unit.stopTimeoutMs }).pipe(
+      Effect.ensuring(Effect.sync(() => own.set(stack, "ended")))
     )
     return { clean: true }
   })

@@ -5,7 +5,7 @@ import { Duration, Effect } from "effect"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import type { StackName } from "../domain/Stack.ts"
-import type * as Kin from "../internal/kin.ts"
+import * as PidRecord from "../internal/pidRecord.ts"
 import { explain, type ProcessResult, run, type SpawnFailed } from "../internal/process.ts"
 import * as StateDir from "../internal/stateDir.ts"
 import { StackControlError } from "../services/StackControl.ts"
@@ -21,15 +21,21 @@ interface Order {
   readonly argv: Argv
   readonly cwd: string
   readonly timeout: Duration.DurationInput
-  readonly env?: Readonly<Record<string, string>> | undefined
 }
 
-const spec = ({ argv, cwd, env, stack, timeout }: Order) => ({
-  argv,
-  cwd,
-  timeout,
-  env: { QUIESCE_STACK: stack, ...env }
-})
+const spec = ({ argv, cwd, stack, timeout }: Order) => ({ argv, cwd, timeout, env: { QUIESCE_STACK: stack } })
+
+/** Where it is written down that a stop or start of this stack is under way. */
+export const record = (stateDir: string, stack: StackName): string => Path.join(stateDir, "commands", `${stack}.pid`)
+
+/** Lets other processes see that the command is under way, until it has ended. */
+const recorded = (stateDir: string, order: Order) => {
+  const file = record(stateDir, order.stack)
+  return {
+    onSpawn: (pid: number) => PidRecord.write(file, pid),
+    ended: Effect.ensuring(PidRecord.remove(file))
+  }
+}
 
 const cannotStart = ({ cwd, operation, stack }: Order) => (error: SpawnFailed) =>
   new StackControlError({
@@ -51,15 +57,19 @@ const failed = ({ argv, operation, stack, timeout }: Order, result: ProcessResul
 export const ask = (order: Order): Effect.Effect<ProcessResult, StackControlError> =>
   run(spec(order)).pipe(Effect.mapError(cannotStart(order)))
 
-/** Runs a command that must end with exit code 0. */
-export const perform = (order: Order): Effect.Effect<void, StackControlError> =>
-  Effect.filterOrFail(ask(order), ({ code, timedOut }) => code === 0 && !timedOut, (result) => failed(order, result))
+const good = (order: Order) => (ended: Effect.Effect<ProcessResult, StackControlError>) =>
+  Effect.asVoid(
+    Effect.filterOrFail(ended, ({ code, timedOut }) => code === 0 && !timedOut, (result) => failed(order, result))
+  )
 
-/** The mark of the stop commands of one stack. */
-export const stopKin = (stateDir: string, stack: StackName): Kin.Kin => ({
-  role: "stop",
-  owner: `${stateDir}#${stack}`
-})
+/** Runs a command that must end with exit code 0. */
+export const perform = (order: Order): Effect.Effect<void, StackControlError> => good(order)(ask(order))
+
+/** Runs a stop command. While it runs, other processes can see it. */
+export const stop = (stateDir: string, order: Order): Effect.Effect<void, StackControlError> => {
+  const { ended, onSpawn } = recorded(stateDir, order)
+  return run({ ...spec(order), onSpawn }).pipe(ended, Effect.mapError(cannotStart(order)), good(order))
+}
 
 const openLog = (stateDir: string, stack: StackName) =>
   Effect.gen(function*() {
@@ -78,7 +88,9 @@ const openLog = (stateDir: string, stack: StackName) =>
       (file) => Effect.promise(() => file.close().catch(() => undefined))
     )
   }).pipe(
-    // an app must come back also when the state directory is gone, full or read-only: its output is lost then
+    // an app must come back also when the state directory is gone, full, read-only or hangs: its output is lost then
+    Effect.disconnect,
+    Effect.timeout("2 seconds"),
     Effect.orElseSucceed((): Fs.FileHandle | undefined => undefined)
   )
 
@@ -93,14 +105,15 @@ const tail = (file: Fs.FileHandle | undefined) =>
 
 /**
  * Runs a start command. Its output goes to `<stateDir>/output/<stack>.start.log`, because what it starts keeps its
- * stdout: on a pipe of ours the app would die of SIGPIPE after our end, and the start would seem never to end. The
- * environment has no mark that the app would carry on.
+ * stdout: on a pipe of ours the app would die of SIGPIPE after our end, and the start would seem never to end.
  */
 export const start = (stateDir: string, order: Order): Effect.Effect<void, StackControlError> =>
   Effect.scoped(Effect.gen(function*() {
     const log: Fs.FileHandle | undefined = yield* openLog(stateDir, order.stack)
     const output = log?.fd ?? "ignore"
-    const result = yield* run({ ...spec(order), stdout: output, stderr: output }).pipe(
+    const { ended, onSpawn } = recorded(stateDir, order)
+    const result = yield* run({ ...spec(order), stdout: output, stderr: output, onSpawn }).pipe(
+      ended,
       Effect.mapError(cannotStart(order))
     )
     if (result.code === 0 && !result.timedOut) return

@@ -1,10 +1,10 @@
 /**
  * A transfer by any command: restic, borg, rsync, a script.
  */
-import { Config, Effect, Layer } from "effect"
+import { Effect, Layer } from "effect"
 import * as Fs from "node:fs/promises"
-import * as Path from "node:path"
 import { io } from "../internal/disk.ts"
+import { isExecutable } from "../internal/executable.ts"
 import * as Kin from "../internal/kin.ts"
 import { tail } from "../internal/outputTail.ts"
 import { spawn } from "../internal/process.ts"
@@ -30,22 +30,6 @@ export interface TransferCommandOptions {
 /** Between SIGTERM and SIGKILL: restic and borg remove their locks in this time. */
 const grace = "10 seconds"
 
-const isProgram = (path: string) =>
-  io(path, () => Fs.access(path, Fs.constants.X_OK).then(() => Fs.stat(path))).pipe(
-    Effect.map((stat) => stat.isFile()),
-    Effect.orElseSucceed(() => false)
-  )
-
-/** Where execvp(3) looks for a program. */
-const places = (options: TransferCommandOptions) => {
-  const [program] = options.command
-  if (program.includes("/")) return Effect.succeed([Path.resolve(options.cwd, program)])
-  return Config.string("PATH").pipe(
-    Effect.orElseSucceed(() => "/usr/local/bin:/usr/bin:/bin"),
-    Effect.map((path) => path.split(":").map((directory) => Path.resolve(options.cwd, directory, program)))
-  )
-}
-
 const preflight = Effect.fn("TransferCommand.preflight")(
   function*(options: TransferCommandOptions) {
     const stat = yield* Effect.mapError(
@@ -55,9 +39,8 @@ const preflight = Effect.fn("TransferCommand.preflight")(
     if (!stat.isDirectory()) {
       return yield* new TransferRefused({ reason: `the working directory ${options.cwd} is not a directory` })
     }
-    const found = yield* Effect.filter(yield* places(options), isProgram)
-    if (found.length === 0) {
-      const [program] = options.command
+    const [program] = options.command
+    if (!(yield* isExecutable(program, options.cwd))) {
       return yield* new TransferRefused({
         reason: program.includes("/")
           ? `'${program}' is not an executable file (from ${options.cwd})`

@@ -12,10 +12,10 @@ export interface Lift {
   /** Proved down by a stop that has ended: start it without asking first. */
   readonly provedDown: boolean
   /**
-   * A stop was sent and not seen to end. It may still take the unit down after it looked up, so the unit is watched for
-   * as long as that stop may last.
+   * Milliseconds. A stop that was sent and not seen to end may still take the unit down after it looked up: how long the
+   * unit is watched for that.
    */
-  readonly stopPending: boolean
+  readonly watchMs: number
 }
 
 /** The lifts of one stack, in start order. */
@@ -95,8 +95,7 @@ const attempt = Effect.fnUntraced(function*(stack: StackName, lift: Lift, first:
 
 /** Watches units that are up; answers with those that did not stay so. */
 const watch = Effect.fnUntraced(function*(stack: StackName, lifts: ReadonlyArray<Lift>, steadyTime: Duration.Duration) {
-  const patience = (lift: Lift) =>
-    lift.stopPending ? Math.max(lift.unit.stopTimeoutMs, Duration.toMillis(steadyTime)) : Duration.toMillis(steadyTime)
+  const patience = ({ watchMs }: Lift) => Math.max(watchMs, Duration.toMillis(steadyTime))
   return yield* Effect.filter(lifts, (lift) =>
     Effect.map(
       lookUntil(stack, lift.unit, ({ state }) => state === "stopped", patience(lift)),

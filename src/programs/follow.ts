@@ -36,7 +36,7 @@ export interface Backup {
   readonly until: (wanted: (phase: Phase) => boolean, limit: Limit) => Effect.Effect<BackupView, Ended>
   /** Polls until the end, with the app up: silence is borne for the agent's patience. */
   readonly untilEnd: (limit: Limit) => Effect.Effect<BackupView, Ended>
-  /** Ends a backup that has not ended by itself, and waits for that. */
+  /** Ends a backup that has not ended by itself, and waits for that. Once, however many paths ask for it. */
   readonly cancel: Effect.Effect<void>
 }
 
@@ -54,6 +54,7 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
   const { runId } = recorder
   const view = yield* Ref.make<BackupView>(initialView)
   const requested = yield* Ref.make(false)
+  const ending = yield* Effect.makeSemaphore(1)
   const silentSince = yield* Ref.make(Option.none<number>())
 
   const take = Effect.fnUntraced(function*(status: BackupStatus) {
@@ -145,18 +146,21 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
     ),
     until: (wanted, limit) => follow(wanted, limit, Duration.infinity),
     untilEnd: (limit) => follow(isFinal, limit, policy.agentPatience),
-    cancel: Effect.gen(function*() {
-      const { phase } = yield* Ref.get(view)
-      if (!(yield* Ref.get(requested)) || isFinal(phase)) return
-      yield* agent.cancel(runId).pipe(
-        Effect.disconnect,
-        Effect.timeoutFail({
-          duration: policy.agentTimeout,
-          onTimeout: () => new AgentUnavailable({ reason: "the backup was not seen to end" })
-        }),
-        Effect.catchAll((error) => recorder.warn(`the backup could not be cancelled: ${error.message}`))
-      )
-    }).pipe(untorn)
+    cancel: untorn(
+      ending.withPermits(1)(Effect.gen(function*() {
+        const { phase } = yield* Ref.get(view)
+        if (!(yield* Ref.get(requested)) || isFinal(phase)) return
+        yield* Ref.set(requested, false)
+        yield* agent.cancel(runId).pipe(
+          Effect.disconnect,
+          Effect.timeoutFail({
+            duration: policy.agentTimeout,
+            onTimeout: () => new AgentUnavailable({ reason: "the backup was not seen to end" })
+          }),
+          Effect.catchAll((error) => recorder.warn(`the backup could not be cancelled: ${error.message}`))
+        )
+      }))
+    )
   }
   return backup
 })

@@ -8,7 +8,7 @@ import type { Plan, PlannedStack } from "../domain/Plan.ts"
 import type { RunPolicy, StackPolicy } from "../domain/Policy.ts"
 import type { StackName, Unit, UnitId, UnitObservation } from "../domain/Stack.ts"
 import { untorn } from "../internal/untorn.ts"
-import { MarkerStore, type MarkerStoreError } from "../services/MarkerStore.ts"
+import { MarkerStore, MarkerStoreError } from "../services/MarkerStore.ts"
 import { StackControl } from "../services/StackControl.ts"
 import { bringUp, look, lookUntil } from "./bringUp.ts"
 import { Ended, type UnitFailure } from "./errors.ts"
@@ -37,6 +37,16 @@ export interface Hold {
 const limitOf = (policy: StackPolicy, mode: EffectiveMode | undefined) =>
   Duration.toMillis(mode === "stop" ? policy.maxDowntimeWithoutSnapshot : policy.maxDowntime)
 
+/** A state directory that stands still (a dead network disk, a frozen file system) must not keep an app down. */
+const bounded = (operation: MarkerStoreError["operation"], effect: Effect.Effect<void, MarkerStoreError>) =>
+  effect.pipe(
+    Effect.disconnect,
+    Effect.timeoutFail({
+      duration: "5 seconds",
+      onTimeout: () => new MarkerStoreError({ operation, reason: "the state directory does not answer" })
+    })
+  )
+
 const clearAgain = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(3))
 
 /** Writes the marker. From here on the release of the run must `resume`. */
@@ -55,7 +65,7 @@ export const open = Effect.fnUntraced(function*(
   const began = yield* Ref.make<ReadonlyMap<StackName, Moment>>(new Map())
   const touched = yield* Ref.make<ReadonlyMap<string, Touched>>(new Map())
   const closing = yield* Ref.make(false)
-  const stopping = yield* Ref.make<Fiber.Fiber<void> | undefined>(undefined)
+  const stopping = yield* Ref.make<ReadonlyMap<StackName, Fiber.Fiber<void>>>(new Map())
   const gate = yield* Effect.makeSemaphore(1)
   const resumed = yield* Ref.make(false)
 
@@ -71,7 +81,7 @@ export const open = Effect.fnUntraced(function*(
     Ref.update(touched, (all) => new Map([...all, [`${entry.stack}/${entry.unit.id}`, entry]]))
 
   const note = (stack: StackName, unit: UnitId, state: "stopping" | "stopped" | "running") =>
-    markers.note(runId, { stack, unit, state })
+    bounded("note", markers.note(runId, { stack, unit, state }))
 
   const stopUnit = Effect.fnUntraced(function*(stack: StackName, unit: Unit) {
     // without the note recover could not know that a stop may be under way: no note, no stop
@@ -116,12 +126,13 @@ export const open = Effect.fnUntraced(function*(
 
   const stop = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const fiber = yield* Effect.forEach(held, stopStack, { concurrency: "unbounded", discard: true }).pipe(
-        Effect.interruptible,
-        Effect.forkDaemon
-      )
-      yield* Ref.set(stopping, fiber)
-      yield* restore(Fiber.join(fiber))
+      const fibers = yield* Effect.forEach(held, (stack) =>
+        stopStack(stack).pipe(
+          Effect.interruptible,
+          Effect.forkDaemon,
+          Effect.tap((fiber) => Ref.update(stopping, (all) => new Map([...all, [stack.policy.stack, fiber]])))
+        ))
+      yield* restore(Fiber.joinAll(fibers))
       const up = yield* notDown
       if (up.length === 0) return
       yield* recorder.against("not-verified-down")
@@ -161,44 +172,62 @@ export const open = Effect.fnUntraced(function*(
     return Math.min(Infinity, ...left)
   })
 
-  const lifts = Effect.map(Ref.get(touched), (all) =>
-    held.map(({ held, policy: { stack } }) => ({
-      stack,
-      lifts: held.toReversed().flatMap((unit) => {
+  const liftsOf = ({ held, policy: { stack } }: PlannedStack) =>
+    Effect.map(Ref.get(touched), (all) =>
+      held.toReversed().flatMap((unit) => {
         const entry = all.get(`${stack}/${unit.id}`)
-        return entry === undefined
-          ? []
-          : [{ unit, provedDown: entry.down !== undefined, stopPending: entry.down === undefined }]
-      })
-    })).filter(({ lifts }) => lifts.length > 0))
+        if (entry === undefined) return []
+        const pending = entry.down === undefined
+        return [{ unit, provedDown: !pending, watchMs: pending ? unit.stopTimeoutMs : 0 }]
+      }))
 
-  const clear = markers.clear(runId).pipe(
-    Effect.retry(clearAgain),
-    Effect.catchAll((error) => recorder.warn(`${error.message}; everything is up, recover will clear it`))
-  )
-
-  const resumeAll = Effect.gen(function*() {
-    yield* Ref.set(closing, true)
-    const fiber = yield* Ref.get(stopping)
+  /** A stack comes up as soon as its own stop has ended: the stop of another one may take longer. */
+  const resumeStack = Effect.fnUntraced(function*(planned: PlannedStack) {
+    const { policy: { stack } } = planned
+    const fiber = (yield* Ref.get(stopping)).get(stack)
     if (fiber !== undefined) yield* Fiber.await(fiber)
-    const stacks = yield* lifts
-    const failures = yield* bringUp(stacks, {
+    const lifts = yield* liftsOf(planned)
+    if (lifts.length === 0) return []
+    return yield* bringUp([{ stack, lifts }], {
       budget: policy.resumeTimeout,
       steadyTime: policy.steadyTime,
       onState: recorder.stack
     })
-    yield* Ref.set(notUp, failures)
-    if (failures.length === 0) {
-      if (held.length > 0) yield* clear
-      return
-    }
-    // the marker stays for recover; what is up is noted, so that it is not started against somebody's wish later
-    const failed = new Set(failures.map(({ stack, unit }) => `${stack}/${unit}`))
-    yield* Effect.forEach(
-      stacks.flatMap(({ lifts, stack }) => lifts.map(({ unit }) => ({ stack, unit: unit.id }))),
-      ({ stack, unit }) => failed.has(`${stack}/${unit}`) ? Effect.void : Effect.ignore(note(stack, unit, "running")),
+  })
+
+  /** What is up and still in the marker is not to be started against somebody's wish later. */
+  const noteUp = (failures: ReadonlyArray<UnitFailure>) => {
+    const down = new Set(failures.map(({ stack, unit }) => `${stack}/${unit}`))
+    const units = held.flatMap(({ held, policy: { stack } }) => held.map(({ id }) => ({ stack, id })))
+    return Effect.forEach(
+      units.filter(({ id, stack }) => !down.has(`${stack}/${id}`)),
+      ({ id, stack }) => Effect.ignore(note(stack, id, "running")),
       { discard: true }
     )
+  }
+
+  const clear = bounded("clear", markers.clear(runId)).pipe(
+    Effect.retry(clearAgain),
+    Effect.catchAll((error) =>
+      Effect.zipRight(noteUp([]), recorder.warn(`${error.message}; everything is up, recover will clear it`))
+    )
+  )
+
+  const resumeAll = Effect.gen(function*() {
+    yield* Ref.set(closing, true)
+    // until it is proved otherwise: a defect on the way must not look like a good end
+    yield* Ref.set(
+      notUp,
+      [...(yield* Ref.get(touched)).values()].map(({ stack, unit }) => ({
+        stack,
+        unit: unit.id,
+        error: "the resume broke off"
+      }))
+    )
+    const failures = yield* Effect.forEach(held, resumeStack, { concurrency: "unbounded" })
+    yield* Ref.set(notUp, failures.flat())
+    if (failures.flat().length > 0) yield* noteUp(failures.flat())
+    else if (held.length > 0) yield* clear
   })
 
   const resume = untorn(

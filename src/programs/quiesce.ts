@@ -1,7 +1,7 @@
 /**
  * One run: the app is down only until the storage snapshot exists, and is never left down.
  */
-import { Clock, Duration, Effect, Fiber, Ref } from "effect"
+import { Clock, Duration, Effect, Either, Fiber, Ref } from "effect"
 import { isAtLeast, isFinal, isPointTaken } from "../domain/Backup.ts"
 import type { Plan } from "../domain/Plan.ts"
 import type { RunPolicy } from "../domain/Policy.ts"
@@ -61,6 +61,17 @@ const preflight = Effect.fnUntraced(function*({ recorder }: Run) {
   }
 })
 
+/** What this run does not hold may write while the storage is read. */
+const witness = Effect.fnUntraced(function*({ policy, recorder }: Run) {
+  const control = yield* StackControl
+  for (const stack of policy.bystanders ?? []) {
+    const seen = yield* Effect.either(control.inspect(stack))
+    if (Either.isRight(seen) && seen.right.observations.every(({ state }) => state === "stopped")) continue
+    yield* recorder.against("other-stack-up")
+    yield* recorder.warn(`'${stack}' is not held by this run and not seen down; its data may be in the same source`)
+  }
+})
+
 /** With the app still up: what makes the hold short. Never a reason not to run. */
 const prepare = Effect.fnUntraced(function*({ backup, policy, recorder }: Run, plan: Plan) {
   const control = yield* StackControl
@@ -81,7 +92,7 @@ const prepare = Effect.fnUntraced(function*({ backup, policy, recorder }: Run, p
 
 /**
  * The run itself, top to bottom. Everything acquired is released in reverse order on every way out: first the resume,
- * then an unwanted backup is ended, then the dead-man is disarmed, then the lock is given back.
+ * then an unwanted backup is seen to end, then the dead-man is disarmed, then the lock is given back.
  */
 const pipeline = Effect.fnUntraced(function*(run: Run) {
   const { backup, notUp, policy, recorder } = run
@@ -98,16 +109,18 @@ const pipeline = Effect.fnUntraced(function*(run: Run) {
   yield* lock.acquire(`run ${recorder.runId}`).pipe(
     Effect.mapError((error) => endAs(error._tag === "LockHeld" ? "busy" : "refused")(error))
   )
+  // before the healing, which may be killed too; but what is down is healed even if no dead-man can be had
+  const armed = yield* Effect.either(deadMan.arm)
   yield* heal(run)
-  const plan = yield* Effect.mapError(makePlan(policy.stacks), endAs("refused"))
+  yield* Effect.mapError(armed, endAs("refused"))
+  const expected = yield* Effect.mapError(makePlan(policy.stacks), endAs("refused"))
   yield* preflight(run)
 
-  yield* Effect.mapError(deadMan.arm, endAs("refused"))
   yield* Effect.addFinalizer(() => backup.cancel)
   yield* backup.request
   const queuedAt = yield* Clock.currentTimeMillis
   const ready = yield* backup.until((phase) => isAtLeast(phase, "ready"), {
-    remaining: before(policy.queueTimeout, queuedAt),
+    remaining: Effect.zipWith(before(policy.queueTimeout, queuedAt), deadline.remaining, Math.min),
     message: `the agent was not ready within ${Duration.format(policy.queueTimeout)}; nothing was stopped`
   })
   if (isPointTaken(ready.phase)) {
@@ -117,10 +130,14 @@ const pipeline = Effect.fnUntraced(function*(run: Run) {
     })
   }
 
-  yield* prepare(run, plan)
+  yield* prepare(run, expected)
+  if ((yield* deadline.remaining) <= 0) return yield* new Ended({ outcome: "aborted", message: deadline.message })
+  // hours may have gone by in the queue: what somebody has stopped or started meanwhile is as they want it
+  const plan = yield* Effect.mapError(makePlan(policy.stacks), endAs("refused"))
+  yield* witness(run)
   const hold = yield* Effect.acquireRelease(
     Effect.mapError(Hold.open(plan, policy, recorder, notUp), endAs("refused")),
-    (hold) => hold.resume
+    (hold) => Effect.zipRight(giveUp(backup), hold.resume)
   )
   const limit = {
     remaining: Effect.zipWith(
@@ -151,6 +168,18 @@ const pipeline = Effect.fnUntraced(function*(run: Run) {
     return yield* new Ended({ outcome: "backup-failed", message: last.error ?? "the agent reported 'failed'" })
   }
 })
+
+/**
+ * A backup that has no snapshot yet reads an app that now starts: it is ended beside the resume, which it must not delay.
+ */
+const giveUp = (backup: Follow.Backup) =>
+  Effect.flatMap(
+    backup.view,
+    ({ phase }) =>
+      isPointTaken(phase)
+        ? Effect.void
+        : Effect.forkDaemon(Effect.interruptible(Effect.delay(backup.cancel, "50 millis")))
+  )
 
 /** Bounds a step of the hold that waits for something else than the agent's phases. */
 const within =

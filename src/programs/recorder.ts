@@ -57,7 +57,11 @@ export interface Recorder {
 
 /** A recorder for this run, with the event sink of the context. */
 export const make = Effect.fnUntraced(function*(runId: RunId) {
-  const sink = yield* EventSink
+  const told = yield* EventSink
+  // a sink that breaks its contract must not break a run that holds an app down
+  const sink = {
+    emit: (event: RunEvent) => Effect.catchAllCause(told.emit(event), (cause) => Effect.logWarning("event sink", cause))
+  }
   const ref = yield* Ref.make<RunRecord>({
     started: yield* moment,
     stacks: new Map(),

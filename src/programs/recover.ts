@@ -2,17 +2,17 @@
  * Makes true what the markers of dead runs say: starts what they left down, then clears them. Safe to run at any time,
  * by anybody, any number of times.
  */
-import { Effect, Ref } from "effect"
+import { Effect, Either, Ref } from "effect"
 import { lastNote, type StoredMarker, verdict } from "../domain/Marker.ts"
 import type { RunPolicy } from "../domain/Policy.ts"
 import type { RecoverReport } from "../domain/Report.ts"
-import type { StackName, Unit } from "../domain/Stack.ts"
+import { type StackName, type Unit, UnitId } from "../domain/Stack.ts"
 import { untorn } from "../internal/untorn.ts"
 import { AgentClient } from "../services/AgentClient.ts"
 import { MarkerStore, type MarkerStoreError } from "../services/MarkerStore.ts"
 import { type LockUnavailable, RunLock } from "../services/RunLock.ts"
 import { StackControl } from "../services/StackControl.ts"
-import { bringUp, type Lift, lookUntil, type StackLift } from "./bringUp.ts"
+import { bringUp, type Lift, look, lookUntil, type StackLift } from "./bringUp.ts"
 import type { UnitFailure } from "./errors.ts"
 
 /** The limits of a run that a recovery has too. */
@@ -32,7 +32,7 @@ const merge = (a: Tally, b: Partial<Tally>): Tally => ({
   warnings: [...a.warnings, ...b.warnings ?? []]
 })
 
-/** Brings the lifts up, and says which are up and which of those were down before. */
+/** Brings the lifts up, and says which of them were down. */
 const lift = Effect.fnUntraced(function*(policy: RecoverPolicy, stacks: ReadonlyArray<StackLift>) {
   const wanted = stacks.filter(({ lifts }) => lifts.length > 0)
   const failed = yield* bringUp(wanted, {
@@ -42,28 +42,36 @@ const lift = Effect.fnUntraced(function*(policy: RecoverPolicy, stacks: Readonly
   })
   const down = new Set(failed.map(({ stack, unit }) => `${stack}/${unit}`))
   const up = wanted.flatMap(({ lifts, stack }) =>
-    lifts.filter(({ unit }) => !down.has(`${stack}/${unit.id}`)).map(({ stopPending, unit }) => ({
+    lifts.filter(({ unit }) => !down.has(`${stack}/${unit.id}`)).map(({ provedDown, unit }) => ({
       stack,
       unit: unit.id,
-      started: !stopPending
+      provedDown
     }))
   )
-  const recovered = up.filter(({ started }) => started).map(({ stack, unit }) => ({ stack, unit }))
-  return { up, recovered, failed }
+  const recovered = up.filter(({ provedDown }) => provedDown).map(({ stack, unit }) => ({ stack, unit }))
+  return { recovered, failed }
 })
+
+/** How long a unit that was found down is watched for the rest of a stop that nobody saw end. */
+const lateStopMs = 10_000
 
 /** What has to be done about one unit of a marker, once its state is settled. */
 const liftOf = Effect.fnUntraced(function*(stored: StoredMarker & { _tag: "Readable" }, stack: StackName, unit: Unit) {
   const note = lastNote(stored.notes, stack, unit)
-  const seen = yield* lookUntil(
-    stack,
-    unit,
-    ({ state }) => verdict(note, state) !== "wait",
-    unit.stopTimeoutMs + 5_000
-  )
+  const first = yield* look(stack, unit)
+  const seen = verdict(note, first.state) !== "wait"
+    ? first
+    : yield* lookUntil(stack, unit, ({ state }) => verdict(note, state) !== "wait", unit.stopTimeoutMs + 5_000)
   const decided = verdict(note, seen.state)
-  if (decided === "leave") return []
-  return [{ unit, provedDown: seen.state === "stopped", stopPending: decided === "watch" } satisfies Lift]
+  // a stop that was seen under way and has ended by now is over
+  const stopOver = note !== "stopping" || (first.state === "changing" && seen.state !== "changing")
+  if (decided === "leave" || (decided === "watch" && stopOver)) return []
+  const watchMs = stopOver
+    ? 0
+    : seen.state === "stopped"
+    ? Math.min(lateStopMs, unit.stopTimeoutMs)
+    : unit.stopTimeoutMs
+  return [{ unit, provedDown: seen.state !== "running" && seen.state !== "changing", watchMs } satisfies Lift]
 })
 
 const recoverMarker = Effect.fnUntraced(function*(policy: RecoverPolicy, stored: StoredMarker & { _tag: "Readable" }) {
@@ -74,18 +82,16 @@ const recoverMarker = Effect.fnUntraced(function*(policy: RecoverPolicy, stored:
       Effect.forEach(units.toReversed(), (unit) => liftOf(stored, stack, unit)),
       (lifts): StackLift => ({ stack, lifts: lifts.flat() })
     ), { concurrency: "unbounded" })
-  const { failed, recovered, up } = yield* lift(policy, lifts)
+  const { failed, recovered } = yield* lift(policy, lifts)
   const warnings = stored.warning === undefined ? [] : [`marker ${stored.name}: ${stored.warning}`]
-  if (failed.length === 0) {
-    const cleared = yield* Effect.either(markers.clear(stored.name))
-    return { recovered, failed, warnings: cleared._tag === "Left" ? [...warnings, cleared.left.message] : warnings }
-  }
-  yield* Effect.forEach(
-    up,
-    ({ stack, unit }) => Effect.ignore(markers.note(runId, { stack, unit, state: "running" })),
-    { discard: true }
-  )
-  return { recovered, failed, warnings }
+  const cleared = failed.length > 0 ? undefined : yield* Effect.either(markers.clear(stored.name))
+  if (cleared !== undefined && Either.isRight(cleared)) return { recovered, failed, warnings }
+  // the marker stays: what is up by now is not to be started against somebody's wish later
+  const down = new Set(failed.map(({ stack, unit }) => `${stack}/${unit}`))
+  const up = stacks.flatMap(({ stack, units }) => units.map(({ id }) => ({ stack, unit: id })))
+    .filter(({ stack, unit }) => !down.has(`${stack}/${unit}`))
+  yield* Effect.forEach(up, (at) => Effect.ignore(markers.note(runId, { ...at, state: "running" })), { discard: true })
+  return { recovered, failed, warnings: cleared === undefined ? warnings : [...warnings, cleared.left.message] }
 })
 
 /**
@@ -95,31 +101,42 @@ const recoverMarker = Effect.fnUntraced(function*(policy: RecoverPolicy, stored:
 const recoverDamaged = Effect.fnUntraced(function*(policy: RecoverPolicy, name: string, reason: string) {
   const control = yield* StackControl
   const markers = yield* MarkerStore
-  const warnings = yield* Ref.make<ReadonlyArray<string>>([
-    `marker ${name} cannot be read (${reason}): every configured stack that is down is started`
-  ])
-  const warn = (message: string) => Ref.update(warnings, (all) => [...all, message])
-  const stacks = yield* Effect.forEach(yield* control.stacks, (stack) =>
+  const names = yield* control.stacks
+  const unseen = yield* Ref.make<ReadonlyArray<UnitFailure>>([])
+  const stacks = yield* Effect.forEach(names, (stack) =>
     control.inspect(stack).pipe(
       Effect.map(({ observations }): StackLift => ({
         stack,
         lifts: observations.toReversed().flatMap(({ state, unit }) =>
-          state === "running" ? [] : [{ unit, provedDown: state === "stopped", stopPending: false }]
+          state === "running" ? [] : [{ unit, provedDown: state !== "changing", watchMs: 0 }]
         )
       })),
-      Effect.catchAll((error) => Effect.as(warn(error.message), { stack, lifts: [] }))
+      Effect.catchAll(({ message }) =>
+        Effect.as(
+          Ref.update(unseen, (all) => [...all, { stack, unit: UnitId.make(stack), error: message }]),
+          { stack, lifts: [] }
+        )
+      )
     ))
   const { failed, recovered } = yield* lift(policy, stacks)
-  if (failed.length === 0) {
-    yield* markers.quarantine(name).pipe(Effect.catchAll((error) => warn(error.message)))
+  const notUp = [...failed, ...(yield* Ref.get(unseen))]
+  const what = `marker ${name} cannot be read (${reason})`
+  // put aside only once nothing that it may have named can still be down
+  if (names.length === 0) {
+    return { recovered, failed: notUp, warnings: [`${what} and no stack is configured: what it held is not known`] }
   }
-  return { recovered, failed, warnings: yield* Ref.get(warnings) }
+  const aside = notUp.length > 0 ? undefined : yield* Effect.either(markers.quarantine(name))
+  const warnings = aside !== undefined && Either.isLeft(aside) ? [aside.left.message] : []
+  return {
+    recovered,
+    failed: notUp,
+    warnings: [`${what}: every configured stack that is down is started`, ...warnings]
+  }
 })
 
-/** Recovers under a lock that the caller holds. Never torn: half a recovery is a stack left down. */
-export const recoverLocked = Effect.fn("recoverLocked")(function*(policy: RecoverPolicy) {
+/** Brings up what all markers name. Never torn: half a recovery is a stack left down. */
+const bringBack = Effect.fnUntraced(function*(policy: RecoverPolicy) {
   const markers = yield* MarkerStore
-  const agent = yield* AgentClient
   const found = yield* markers.list
   const tally = yield* Effect.reduce(found, empty, (tally, stored) =>
     Effect.map(
@@ -128,13 +145,20 @@ export const recoverLocked = Effect.fn("recoverLocked")(function*(policy: Recove
         : recoverDamaged(policy, stored.name, stored.reason),
       (more) => merge(tally, more)
     ))
+  return { ...tally, markers: found.length }
+}, (effect) => untorn(effect))
+
+/** Recovers under a lock that the caller holds. */
+export const recoverLocked = Effect.fn("recoverLocked")(function*(policy: RecoverPolicy) {
+  const agent = yield* AgentClient
+  const { markers, ...tally } = yield* bringBack(policy)
   // the apps come first; what a dead run still reads or left behind is ended after them
   const swept = yield* agent.sweep.pipe(
     Effect.map((removed) => removed.map((what) => `left by a dead run, removed: ${what}`)),
     Effect.catchAll((error) => Effect.succeed([`leftovers of a dead run could not be removed: ${error.message}`]))
   )
-  return { ...merge(tally, { warnings: swept }), markers: found.length, liveRun: false } satisfies RecoverReport
-}, (effect) => untorn(effect))
+  return { ...merge(tally, { warnings: swept }), markers, liveRun: false } satisfies RecoverReport
+})
 
 /**
  * Takes the lock and recovers. Beside a live run it does nothing: the run owns its marker.

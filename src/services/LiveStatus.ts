@@ -4,6 +4,7 @@
 import { Context, type Effect, type Option } from "effect"
 import type { LiveRun } from "../domain/LiveRun.ts"
 
+/** Where a live run shows how far it is. */
 export class LiveStatus extends Context.Tag("quiesce/services/LiveStatus")<LiveStatus, {
   /** Shows this state from now on. Best effort: a run never fails because nobody can watch it. */
   readonly publish: (live: LiveRun) => Effect.Effect<void>

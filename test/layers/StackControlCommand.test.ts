@@ -3,8 +3,9 @@ import { Duration, Effect, Fiber } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { StackName, type Unit, UnitId } from "../../src/domain/Stack.ts"
-import * as Kin from "../../src/internal/kin.ts"
+import * as PidRecord from "../../src/internal/pidRecord.ts"
 import * as StackControlCommand from "../../src/layers/StackControlCommand.ts"
+import { record } from "../../src/layers/StackControlCommandRun.ts"
 import { StackControl } from "../../src/services/StackControl.ts"
 import { live } from "../support/live.ts"
 import { alive, eventually, pidIn, reap, start, tempDir } from "./fixtures/support.ts"
@@ -237,45 +238,45 @@ describe("StackControlCommand", () => {
   )
 
   live(
-    "the state is changing while a stop of a dead process of this installation runs",
+    "the state is changing while a command of a dead process of this installation runs, and no longer",
     [],
     () =>
       Effect.gen(function*() {
         const box = yield* sandbox
         const control = yield* box.control()
         const unit = yield* unitOf(control)
+        const file = record(box.stateDir, app)
         // what a run that was killed leaves behind
-        const left = (stateDir: string) =>
-          start(["sleep", "60"], {
-            env: { ...process.env, ...Kin.environment({ role: "stop", owner: `${stateDir}#app` }) }
-          })
-        yield* left("/another/installation")
-        assert.strictEqual((yield* control.observe(app, unit)).state, "stopped")
-        const stop = yield* left(box.stateDir)
-        yield* eventually(
-          "its exec is over",
-          () => Fs.readFileSync(`/proc/${stop.pid}/cmdline`, "utf8").startsWith("sleep")
-        )
+        const left = yield* start(["sleep", "60"])
+        yield* PidRecord.write(file, left.pid)
         assert.strictEqual((yield* control.observe(app, unit)).state, "changing")
         assert.strictEqual((yield* control.inspect(app)).observations[0]?.state, "changing")
-        yield* stop.kill("SIGKILL")
-        yield* stop.ended
+        const other = yield* box.control({}, { stateDir: "/another/installation" })
+        assert.strictEqual((yield* other.observe(app, unit)).state, "stopped")
+        yield* left.kill("SIGKILL")
+        yield* left.ended
+        assert.strictEqual((yield* control.observe(app, unit)).state, "stopped")
+        // the same id, another process
+        Fs.writeFileSync(file, `${process.pid} 1\n`)
+        assert.strictEqual((yield* control.observe(app, unit)).state, "stopped")
+        Fs.writeFileSync(file, "nonsense")
         assert.strictEqual((yield* control.observe(app, unit)).state, "stopped")
       })
   )
 
-  live("after a stop of its own has ended, /proc is not asked any more", [], () =>
+  live("what a stop command leaves running is not the stop", [], () =>
     Effect.gen(function*() {
       const box = yield* sandbox
-      const control = yield* box.control({ stop: ["true"] })
+      const pidFile = Path.join(box.cwd, "left.pid")
+      const leaving = { stop: sh("sleep 60 >/dev/null 2>&1 & echo $! >left.pid") }
+      const control = yield* box.control(leaving)
       const unit = yield* unitOf(control)
       yield* control.stop(app, unit)
-      const stray = yield* start(["sleep", "60"], {
-        env: { ...process.env, ...Kin.environment({ role: "stop", owner: `${box.stateDir}#app` }) }
-      })
-      yield* eventually("its exec is over", () =>
-        Fs.readFileSync(`/proc/${stray.pid}/cmdline`, "utf8").startsWith("sleep"))
+      assert.isTrue(alive(pidIn(pidFile)))
       assert.strictEqual((yield* control.observe(app, unit)).state, "stopped")
+      const another = yield* box.control(leaving)
+      assert.strictEqual((yield* another.observe(app, unit)).state, "stopped")
+      process.kill(pidIn(pidFile), "SIGKILL")
     }))
 
   live(

@@ -1,6 +1,5 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Layer, Option } from "effect"
-import { execFileSync } from "node:child_process"
+import { assert, describe } from "@effect/vitest"
+import { Duration, Effect, Fiber, Layer, Option } from "effect"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import * as RunId from "../../src/domain/RunId.ts"
@@ -159,10 +158,10 @@ describe("TransferCommand", () => {
       assert.deepStrictEqual(yield* transfer.sweep, [])
     }))
 
-  const restic = Exit.isSuccess(Effect.runSyncExit(Effect.try(() => execFileSync("restic", ["version"]))))
-  const title = "restic knows the files of the last snapshot by their stable path"
-  if (!restic) it.skip(`${title} [skipped: needs restic]`, () => {})
-  else {live(title, ["btrfs"], () =>
+  live(
+    "restic knows the files of the last snapshot by their stable path",
+    ["btrfs", "restic"],
+    () =>
       Effect.gen(function*() {
         const mount = yield* loopMount("btrfs")
         const [source, repository] = [Path.join(mount, "data"), Path.join(mount, "repository")]
@@ -191,5 +190,6 @@ describe("TransferCommand", () => {
         const second = yield* backup
         assert.match(second, /using parent snapshot/)
         assert.match(second, /Files: +0 new, +1 changed, +19 unmodified/)
-      }))}
+      })
+  )
 })

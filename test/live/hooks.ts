@@ -2,10 +2,10 @@
  * Places in a run where a test can act: the stack's commands and the system tools go through a script that runs what
  * the test has put there. A hook is taken once, so that a recovery does not meet it again.
  */
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import type { Argv } from "../lab/postgresInstall.ts"
+import { type Argv, LabError } from "../lab/postgresInstall.ts"
 
 const programs = ["cp", "flock", "sync", "tar"] as const
 
@@ -23,10 +23,15 @@ export interface Hooks {
   readonly path: string
   /**
    * Puts shell text at a point. `$quiesce` is the process id of the run, `$child` that of the command (`during`), and
-   * `arm POINT TEXT` puts a hook elsewhere.
+   * `arm POINT TEXT` puts a hook elsewhere; `hold` waits for `letGo`.
    */
   readonly arm: (point: Point, text: string) => void
   readonly disarm: () => void
+  /** Puts other shell text in the place of a tool. */
+  readonly replace: (tool: string, text: string) => void
+  /** Waits until a hook holds. */
+  readonly held: Effect.Effect<void, LabError>
+  readonly letGo: () => void
   /** Whether the point was reached. */
   readonly taken: (point: Point) => boolean
 }
@@ -40,6 +45,7 @@ hook() {
   [ -e "$hooks/$name.$1" ] && mv "$hooks/$name.$1" "$hooks/$name.$1.taken" && . "$hooks/$name.$1.taken"
 }
 arm() { printf '%s\\n' "$2" > "$hooks/.new"; mv "$hooks/.new" "$hooks/$1"; }
+hold() { : > "$hooks/held"; until [ -e "$hooks/go" ]; do sleep 0.01; done; }
 hook before
 # the dead-man is its shell itself
 [ "$name" = sh ] && exec /bin/sh "$@"
@@ -54,6 +60,17 @@ code=$?
 hook after
 exit $code
 `
+
+/** Waits until it is so, for at most 20 seconds. */
+export const eventually = (what: string, condition: () => boolean): Effect.Effect<void, LabError> =>
+  Effect.sync(condition).pipe(
+    Effect.repeat({ until: (so) => so, schedule: Schedule.spaced("10 millis") }),
+    Effect.timeoutFail({
+      duration: "20 seconds",
+      onTimeout: () => new LabError({ message: `it never came true: ${what}` })
+    }),
+    Effect.asVoid
+  )
 
 /** Makes the scripts below the directory. */
 export const make = (directory: string, path: string): Effect.Effect<Hooks> =>
@@ -78,6 +95,9 @@ export const make = (directory: string, path: string): Effect.Effect<Hooks> =>
       path: `${tools}:${path}`,
       arm: (point, text) => Fs.writeFileSync(Path.join(hooks, point), `${text}\n`),
       disarm: clear,
+      replace: (tool, text) => Fs.writeFileSync(Path.join(tools, tool), `#!/bin/sh\n${text}\n`, executable),
+      held: eventually("a hook holds", () => Fs.existsSync(Path.join(hooks, "held"))),
+      letGo: () => Fs.writeFileSync(Path.join(hooks, "go"), ""),
       taken: (point) => Fs.existsSync(Path.join(hooks, `${point}.taken`))
     }
   })

@@ -5,7 +5,7 @@ import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import { afterAll } from "vitest"
 import { live } from "../support/live.ts"
-import { type Kill, survive, tally } from "./kill.ts"
+import { type Kill, next, survive, tally } from "./kill.ts"
 import * as Site from "./site.ts"
 
 const needs = ["postgres", "flock", "tar", "zstd"] as const
@@ -32,6 +32,7 @@ const points: Readonly<Record<string, Kill>> = {
   "in the prepare command": { hooks: { "prepare.during": now } },
   "in the sync before the stop": { hooks: { "sync.during": now } },
   "the stop noted, not begun": { hooks: { "stop.before": now } },
+  "the stop noted, never begun": { hooks: { "stop.before": `${now}; exit 1` } },
   "at the begin of the stop command": { hooks: { "stop.during": now } },
   "in the middle of the stop command": { hooks: { "stop.during": soon(0.04) } },
   "after the stop command": { hooks: { "stop.after": now } },
@@ -44,9 +45,10 @@ const points: Readonly<Record<string, Kill>> = {
   "snapshotted": phase("snapshotted"),
   "at the look at the snapshot": { hooks: { "stop.after": `arm sync.after "arm status.during '${now}'"` } },
   "starting": stack("starting"),
-  "before the start command": { hooks: { "start.before": now } },
+  "before the start command, which never begins": { hooks: { "start.before": `${now}; exit 1` } },
   "at the begin of the start command": { hooks: { "start.during": now } },
   "in the middle of the start command": { hooks: { "start.during": soon(0.05) } },
+  "with the start command": { hooks: { "start.during": "kill -9 $quiesce $child $$" } },
   "after the start command": { hooks: { "start.after": now } },
   "at the look after the start": { hooks: { "start.after": `arm status.during '${now}'` } },
   "up, not yet steady": stack("running"),
@@ -62,12 +64,19 @@ describe("kill -9 of a run: the app is up, and nothing is left", () => {
   for (const [name, kill] of Object.entries(points)) {
     live(name, needs, () =>
       Effect.gen(function*() {
-        const s = yield* site
-        const p = yield* Site.project(s, "killed", { stack: { stopTimeout: "3s" }, command: { prepare: ["true"] } })
-        const seen = yield* survive(s, p, kill)
+        const here = yield* site
+        const project = yield* Site.project(here, "killed", {
+          stack: { stopTimeout: "3s" },
+          command: { prepare: ["true"] }
+        })
+        const seen = yield* survive(here, project, kill)
+        yield* next(here, project)
         kills.add(name, seen)
-        console.log(name, seen)
         assert.isTrue(seen.killed || name === "at the report")
       }))
   }
+  live("no row that the client was promised is lost", needs, () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* Site.lost(yield* site), [])
+    }))
 })

@@ -1,6 +1,7 @@
 /**
  * A running PostgreSQL with a client that never stops writing, and the configurations that back it up.
  */
+import { assert } from "@effect/vitest"
 import { Effect, Exit, Option, Scope } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -14,6 +15,7 @@ import { make as makeWriter, type Writer } from "../lab/postgresWriter.ts"
 import { type Need, unmet } from "../support/live.ts"
 import * as Hooks from "./hooks.ts"
 import * as Quiesce from "./quiesce.ts"
+import { processes } from "./traces.ts"
 
 export interface Site {
   readonly work: string
@@ -24,14 +26,20 @@ export interface Site {
   readonly rows: number
 }
 
+type Commands = Partial<Record<"start" | "stop" | "status" | "prepare", Argv>>
+
 /** What one `quiesce.yaml` says, beside what all of them say. */
 export interface ProjectOptions {
   readonly snapshot?: string
   readonly source?: string
   readonly transfer?: unknown
   readonly stateDir?: string
+  /** Where the temporary snapshot lies; beside the source, if it is not said. */
+  readonly place?: string
   /** Other commands than those of the server; all of them get hooks. */
-  readonly command?: Partial<Record<"start" | "stop" | "status" | "prepare", Argv>>
+  readonly command?: Commands
+  /** Commands without hooks. */
+  readonly raw?: Commands
   readonly stack?: Readonly<Record<string, string>>
   readonly limits?: Readonly<Record<string, string>>
 }
@@ -42,7 +50,7 @@ export interface Project {
   readonly config: string
   readonly stateDir: string
   readonly backups: string
-  readonly source: string
+  readonly place: string
   readonly hooks: Hooks.Hooks
   readonly quiesce: (words: ReadonlyArray<string>, options?: Quiesce.Options) => Effect.Effect<Quiesce.Ended>
   readonly start: (
@@ -57,7 +65,8 @@ export const project = Effect.fnUntraced(function*(site: Site, name: string, opt
   const hooks = yield* Hooks.make(directory, process.env["PATH"] ?? "/usr/bin:/bin")
   const { argv, data } = site.server
   const commands = { start: argv.start, stop: argv.stop, status: argv.status, ...options.command }
-  const command = Object.fromEntries(Object.entries(commands).map(([name, argv]) => [name, hooks.hooked(name, argv)]))
+  const hooked = Object.fromEntries(Object.entries(commands).map(([name, argv]) => [name, hooks.hooked(name, argv)]))
+  const command = { ...hooked, ...options.raw }
   const source = options.source ?? data
   const stateDir = options.stateDir ?? Path.join(directory, "state")
   const backups = Path.join(directory, "backups")
@@ -83,7 +92,7 @@ export const project = Effect.fnUntraced(function*(site: Site, name: string, opt
     config,
     stateDir,
     backups,
-    source,
+    place: options.place ?? Path.join(Path.dirname(source), ".quiesce"),
     hooks,
     quiesce: (words, options) => Quiesce.run(call(words), { ...defaults, ...options }),
     start: (words, options) => Quiesce.start(call(words), { ...defaults, ...options })
@@ -94,25 +103,47 @@ export const project = Effect.fnUntraced(function*(site: Site, name: string, opt
 /** In memory where this user can mount it: what a killed process leaves does not depend on a disk, but the time does. */
 const place = process.getuid?.() === 0 ? Effect.asSome(tmpfs(400)) : Effect.succeedNone
 
-export const make = Effect.fnUntraced(function*(megabytes: number, directory?: (work: string) => string) {
-  const base = Option.getOrUndefined(yield* place)
-  const work = yield* workDirectory({ prefix: "quiesce live", needsBytes: 500e6, base })
-  const programs = yield* install(work)
-  const server = yield* initialize(programs, directory?.(work) ?? Path.join(work, "notes"), { small: true })
-  const { rows } = yield* load(server, { megabytes })
+/** Another server with its client, of the same programs, with its files in `home`. */
+export const serve = Effect.fnUntraced(function*(programs: Pick<Site, "work" | "programs">, home: string) {
+  const server = yield* initialize(programs.programs, home, { small: true })
+  const { rows } = yield* load(server, { megabytes: 2 })
   const writer = yield* makeWriter(server, 10)
-  const site: Site = { work, programs, server, writer, rows }
+  const site: Site = { ...programs, server, writer, rows }
   return site
 })
 
-/** One site for all tests of a file. It is gone, with its processes, after the last of them. */
-export const shared = (needs: ReadonlyArray<Need>, megabytes = 2): Effect.Effect<Site> => {
+const make = Effect.gen(function*() {
+  const base = Option.getOrUndefined(yield* place)
+  const work = yield* workDirectory({ prefix: "quiesce live", needsBytes: 500e6, base })
+  const programs = yield* install(work)
+  return yield* serve({ work, programs }, Path.join(work, "notes"))
+})
+
+/** Rows that the client was promised and that the server does not have. */
+export const lost = ({ server, writer }: Site) =>
+  Effect.gen(function*() {
+    const promised = writer.acknowledged().map(({ id }) => id)
+    const rows = yield* server.query("select id::int4 from journal")
+    const kept = new Set(rows.map((row) => Number(row["id"])))
+    return promised.filter((id) => !kept.has(id))
+  })
+
+/** One site for all tests of a file. After the last of them nothing may be at work in it, and it is gone. */
+export const shared = (needs: ReadonlyArray<Need>): Effect.Effect<Site> => {
   const scope = Effect.runSync(Scope.make())
   let site: Site | undefined
   beforeAll(async () => {
     if (unmet(needs).length > 0) return
-    site = await Effect.runPromise(Scope.extend(make(megabytes), scope))
+    site = await Effect.runPromise(Scope.extend(make, scope))
   }, 60_000)
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  afterAll(async () => {
+    const work = site?.work
+    const busy = work === undefined ? [] : processes(work)
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+    if (work === undefined) return
+    assert.deepStrictEqual(busy, [], "processes were left")
+    assert.deepStrictEqual(processes(work, { servers: true }), [], "a server was left")
+    assert.isFalse(Fs.existsSync(work))
+  }, 30_000)
   return Effect.suspend(() => site === undefined ? Effect.dieMessage("there is no site") : Effect.succeed(site))
 }

@@ -5,7 +5,14 @@ import { Effect, Schedule } from "effect"
 import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import type { Project } from "./site.ts"
+
+/** The part of a project that a run writes to. */
+interface Project {
+  readonly directory: string
+  readonly stateDir: string
+  readonly backups: string
+  readonly place: string
+}
 
 const read = (path: string): string => {
   try {
@@ -24,8 +31,11 @@ export interface Process {
   readonly argv: ReadonlyArray<string>
 }
 
-/** The processes that name the directory in their arguments or carry the mark of its runs. Not PostgreSQL itself. */
-export const processes = (directory: string): ReadonlyArray<Process> =>
+/** The processes that name the directory in their arguments or carry the mark of its runs. */
+export const processes = (
+  directory: string,
+  options: { readonly servers: boolean } = { servers: false }
+): ReadonlyArray<Process> =>
   list("/proc").filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid).flatMap((name) => {
     const argv = read(`/proc/${name}/cmdline`).split("\0").slice(0, -1)
     const marked = read(`/proc/${name}/environ`).split("\0").some((line) =>
@@ -33,13 +43,13 @@ export const processes = (directory: string): ReadonlyArray<Process> =>
     )
     const ours = marked || argv.some((word) => word.includes(directory))
     const server = argv[0]?.endsWith("/bin/postgres") === true
-    return ours && !server && !isZombie(Number(name)) ? [{ pid: Number(name), argv }] : []
+    return ours && (options.servers || !server) && !isZombie(Number(name)) ? [{ pid: Number(name), argv }] : []
   })
 
 /** Waits until nobody works for the project any more; answers with who still does after the limit. */
 export const quiet = (project: Project, limit: `${number} seconds` = "15 seconds") =>
   Effect.sync(() => processes(project.directory)).pipe(
-    Effect.repeat({ until: (found) => found.length === 0, schedule: Schedule.spaced("20 millis") }),
+    Effect.repeat({ until: (found) => found.length === 0, schedule: Schedule.spaced("50 millis") }),
     Effect.timeoutTo({
       duration: limit,
       onSuccess: (): ReadonlyArray<Process> => [],
@@ -48,8 +58,11 @@ export const quiet = (project: Project, limit: `${number} seconds` = "15 seconds
   )
 
 /** The shell that waits for the death of the project's run. */
-export const deadMan = (project: Project): number | undefined =>
-  processes(project.directory).find(({ argv }) => argv.includes("quiesce-dead-man"))?.pid
+export const deadMan = (project: Project): number => {
+  const found = processes(project.directory).find(({ argv }) => argv.includes("quiesce-dead-man"))
+  if (found === undefined) throw new Error("no dead-man is armed")
+  return found.pid
+}
 
 /** The markers of the project, without the files of a write that was cut off. */
 export const markers = ({ stateDir }: Project): ReadonlyArray<string> =>
@@ -66,9 +79,8 @@ const unfinished = (directory: string): ReadonlyArray<string> =>
 
 /** Temporary snapshots, archives that are not what their name says, and processes. What a recovery removes. */
 export const leftovers = (project: Project): ReadonlyArray<string> => {
-  const place = Path.join(Path.dirname(project.source), ".quiesce")
   return [
-    ...list(place).filter((name) => !name.endsWith(".lock")).map((name) => Path.join(place, name)),
+    ...list(project.place).filter((name) => !name.endsWith(".lock")).map((name) => Path.join(project.place, name)),
     ...unfinished(project.backups),
     ...processes(project.directory).map(({ argv, pid }) => `${pid}: ${argv.join(" ")}`)
   ]

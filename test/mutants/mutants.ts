@@ -44,8 +44,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     breaks: "the marker stays until everything is verified up",
     edits: [{
       file: hold,
-      from: "    const stacks = yield* lifts\n",
-      to: "    yield* clear\n    const stacks = yield* lifts\n"
+      from: "    const failures = yield* Effect.forEach(held, resumeStack",
+      to: "    yield* clear\n    const failures = yield* Effect.forEach(held, resumeStack"
     }]
   },
   {
@@ -74,7 +74,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     breaks: "nothing is started that the run did not stop",
     edits: [{
       file: "programs/recover.ts",
-      from: "  if (decided === \"leave\") return []\n",
+      from: "  if (decided === \"leave\" || (decided === \"watch\" && stopOver)) return []\n",
       to: "  if (seen.state === \"running\") return []\n"
     }]
   },
@@ -90,19 +90,18 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "no dead-man",
     breaks: "a killed run is resumed from outside",
-    edits: [{
-      file: quiesce,
-      from: "  yield* Effect.mapError(deadMan.arm, endAs(\"refused\"))\n",
-      to: "  void deadMan\n"
-    }]
+    edits: [
+      { file: quiesce, from: "yield* Effect.either(deadMan.arm)", to: "yield* Effect.either(Effect.void)" },
+      { file: quiesce, from: "  const deadMan = yield* DeadMan\n", to: "" }
+    ]
   },
   {
     name: "the dead-man is disarmed before the resume",
     breaks: "a killed run is resumed from outside",
     edits: [{
       file: quiesce,
-      from: "  yield* Effect.mapError(deadMan.arm, endAs(\"refused\"))\n",
-      to: "  yield* Effect.scoped(Effect.mapError(deadMan.arm, endAs(\"refused\")))\n"
+      from: "yield* Effect.either(deadMan.arm)",
+      to: "yield* Effect.either(Effect.scoped(deadMan.arm))"
     }]
   },
   {
@@ -129,13 +128,13 @@ export const mutants: ReadonlyArray<Mutant> = [
     breaks: "a start during a stop that lands later does not leave the app down",
     edits: [
       { file: hold, from: "    if (fiber !== undefined) yield* Fiber.await(fiber)\n", to: "    void fiber\n" },
-      { file: hold, from: "stopPending: entry.down === undefined", to: "stopPending: false" }
+      { file: hold, from: "watchMs: pending ? unit.stopTimeoutMs : 0", to: "watchMs: 0" }
     ]
   },
   {
     name: "a stop that failed is believed to be over",
     breaks: "a stop that lands late does not leave the app down",
-    edits: [{ file: hold, from: "stopPending: entry.down === undefined", to: "stopPending: false" }]
+    edits: [{ file: hold, from: "watchMs: pending ? unit.stopTimeoutMs : 0", to: "watchMs: 0" }]
   },
   {
     name: "the resume can be interrupted",
@@ -163,14 +162,11 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "the backup is cancelled before the resume",
     breaks: "resume first, then cancel",
-    edits: [
-      { file: quiesce, from: "  yield* Effect.addFinalizer(() => backup.cancel)\n", to: "" },
-      {
-        file: quiesce,
-        from: "  const limit = {\n    remaining: Effect.zipWith",
-        to: "  yield* Effect.addFinalizer(() => backup.cancel)\n  const limit = {\n    remaining: Effect.zipWith"
-      }
-    ]
+    edits: [{
+      file: quiesce,
+      from: "Effect.zipRight(giveUp(backup), hold.resume)",
+      to: "Effect.zipRight(backup.cancel, hold.resume)"
+    }]
   },
   {
     name: "phases may go backwards",
@@ -203,15 +199,19 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "a failed resume is not told",
     breaks: "an app that is down is told by exit code 4",
-    edits: [{ file: hold, from: "    yield* Ref.set(notUp, failures)\n", to: "    yield* Ref.set(notUp, [])\n" }]
+    edits: [{
+      file: hold,
+      from: "    yield* Ref.set(notUp, failures.flat())\n",
+      to: "    yield* Ref.set(notUp, [])\n"
+    }]
   },
   {
     name: "a failed unit keeps the others down",
     breaks: "a unit that will not start does not keep the others down",
     edits: [{
-      file: "programs/bringUp.ts",
-      from: "{ concurrency: \"unbounded\" }),\n    (failures) => failures.flat()",
-      to: "{ concurrency: 1 }),\n    (failures) => failures.flat()"
+      file: hold,
+      from: "Effect.forEach(held, resumeStack, { concurrency: \"unbounded\" })",
+      to: "Effect.forEach(held, resumeStack)"
     }]
   }
 ]

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { cases, snapshotAgent } from "../support/scenarios.ts"
+import { Duration, Effect } from "effect"
+import { cases } from "../support/scenarios.ts"
 import { type Modules, play, real, type Scenario, violations } from "../support/world.ts"
 
 /** Interrupts the run at its kth operation, for every k of `step`, until it has fewer operations than k. */
@@ -20,7 +20,14 @@ const sweep = (modules: Modules, scenario: Scenario, step: number, second?: numb
 
 const slow: Scenario = {
   stacks: [{ stack: "app", units: ["front", "db"], stop: [{ takes: "1 second" }], start: [{ takes: "1 second" }] }],
-  agent: snapshotAgent
+  agent: {
+    phases: [
+      { at: 0, phase: "running", mode: "snapshot" },
+      { at: "1 second", phase: "snapshotted" },
+      { at: "5 seconds", phase: "done" }
+    ]
+  },
+  policy: { pollInterval: Duration.seconds(1) }
 }
 
 describe("an interruption at any operation of the run leaves nothing down", () => {
@@ -29,7 +36,7 @@ describe("an interruption at any operation of the run leaves nothing down", () =
       const { points, wrong } = yield* sweep(yield* Effect.promise(() => real), slow, 1)
       assert.deepStrictEqual(wrong, [])
       assert.isAbove(points, 300)
-    }), 120_000)
+    }), 240_000)
 
   it.live("twice, 40 operations apart", () =>
     Effect.gen(function*() {
@@ -50,7 +57,7 @@ describe("an interruption at any operation of the run leaves nothing down", () =
       Effect.gen(function*() {
         const scenario = cases.find((one) => one.name === name)
         assert(scenario !== undefined)
-        const { wrong } = yield* sweep(yield* Effect.promise(() => real), scenario, 7)
+        const { wrong } = yield* sweep(yield* Effect.promise(() => real), scenario, 17)
         assert.deepStrictEqual(wrong, [])
       }), 120_000)
   }

@@ -114,7 +114,7 @@ describe("quiesce, second by second", () => {
       const start = entries.find(({ what }) => what === "start app/app")
       assert.strictEqual(start?.at, 120_000)
       const lines = entries.map(({ what }) => what)
-      assert.isAbove(lines.indexOf("agent cancel"), lines.indexOf("up app/app"))
+      assert.isAbove(lines.indexOf("agent cancel"), lines.indexOf("start app/app"))
     }).pipe(Effect.provide(world(slow, agent({ at: 0, phase: "running", mode: "snapshot" })))))
 
   it.effect("an app that does not come up leads the error, with the backup's own error as a field", () =>

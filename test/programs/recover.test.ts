@@ -47,9 +47,10 @@ describe("recover", () => {
 
   it.live("after a resume that failed, only what is still down is started", () =>
     Effect.gen(function*() {
+      const fails = { result: "fail" } as const
       // the first 60 starts of 'bad' fail: its run gives up; the user then stops 'good', which the run had resumed
       const world = yield* makeWorld(yield* Effect.promise(() => real), {
-        stacks: [{ stack: "bad", start: [...Array<object>(60).fill({ result: "fail" }), {}] }, { stack: "good" }],
+        stacks: [{ stack: "bad", start: [...Array.from({ length: 60 }, () => fails), {}] }, { stack: "good" }],
         agent: snapshotAgent,
         policy: { resumeTimeout: Duration.minutes(1) }
       })

@@ -17,6 +17,16 @@ describe("every scenario keeps every promise", () => {
         if (scenario.reasons !== undefined) {
           assert.deepStrictEqual(history.report?.consistency.reasons, scenario.reasons, story)
         }
+        for (const stack of scenario.untouched ?? []) {
+          assert.isFalse(
+            lines(history).some((line) => /^(stop|start) /.test(line) && line.includes(` ${stack}/`)),
+            story
+          )
+        }
+        for (const [stack, limit] of Object.entries(scenario.upBy ?? {})) {
+          const start = history.journal.find(({ what }) => what.startsWith(`start ${stack}/`))
+          assert.isAtMost(start?.at ?? Infinity, limit, story)
+        }
         if (scenario.outcome === "refused" || scenario.outcome === "busy") {
           assert.isFalse(lines(history).some((line) => line.startsWith("stop ")), story)
         }

