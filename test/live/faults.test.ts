@@ -32,7 +32,7 @@ const ends = Effect.fnUntraced(function*(here: Site.Site, project: Site.Project,
   const { report } = ended
   if (report === undefined) return yield* Effect.dieMessage("there is no report")
   const artifacts = Fs.existsSync(project.backups) ? Fs.readdirSync(project.backups) : []
-  return { report, order: order(ended.events), artifacts }
+  return { report, events: ended.events, order: order(ended.events), artifacts }
 })
 
 describe("a stop command", () => {
@@ -159,24 +159,29 @@ describe("the backup", () => {
       assert.isBelow(order.indexOf("running", order.indexOf("starting")), order.lastIndexOf("failed"))
     }))
 
-  live("that is not at its snapshot in time: 6, the app first, no archive", needs, () =>
-    Effect.gen(function*() {
-      const here = yield* site
-      const project = yield* Site.project(here, "limit", { stack: { maxDowntime: "1s" } })
-      const cancelled = Path.join(project.directory, "cancelled")
-      const text = `trap ": >${cancelled.replaceAll(" ", "\\\\ ")}; exit 1" TERM; sleep 30 & wait`
-      project.hooks.arm("stop.after", `arm cp.before '${text}'`)
-      const { artifacts, order, report } = yield* ends(here, project, 6)
-      const up = Date.parse(report.stacks[0]?.resumedAt ?? "")
-      assert.isAtLeast(Fs.statSync(cancelled).mtimeMs, up, "cancelled before the app was up")
-      assert.deepInclude(report, { outcome: "aborted", artifact: null })
-      assert.include(report.consistency.reasons, "limit-exceeded")
-      assert.match(report.error ?? "", /the limit for downtime was reached/)
-      assert.isBelow(report.stacks[0]?.downtimeMs ?? Number.NaN, 5_000)
-      assert.isAbove(order.lastIndexOf("running"), order.indexOf("starting"))
-      assert.notInclude(order, "done")
-      assert.deepStrictEqual(artifacts, [])
-    }))
+  live(
+    "that is not at its snapshot in time: 6, its end never before the start of the app, no archive",
+    needs,
+    () =>
+      Effect.gen(function*() {
+        const here = yield* site
+        const project = yield* Site.project(here, "limit", { stack: { maxDowntime: "1s" } })
+        const cancelled = Path.join(project.directory, "cancelled")
+        const text = `trap ": >${cancelled.replaceAll(" ", "\\\\ ")}; exit 1" TERM; sleep 30 & wait`
+        project.hooks.arm("stop.after", `arm cp.before '${text}'`)
+        const { artifacts, events, order, report } = yield* ends(here, project, 6)
+        const starting = events.find((event) => event.type === "stack" && event.state === "starting")
+        const begun = starting?.type === "stack" ? Date.parse(starting.at) : Number.NaN
+        assert.isAtLeast(Fs.statSync(cancelled).mtimeMs, begun, "it was cancelled before the app was started")
+        assert.deepInclude(report, { outcome: "aborted", artifact: null })
+        assert.include(report.consistency.reasons, "limit-exceeded")
+        assert.match(report.error ?? "", /the limit for downtime was reached/)
+        assert.isBelow(report.stacks[0]?.downtimeMs ?? Number.NaN, 5_000)
+        assert.isAbove(order.lastIndexOf("running"), order.indexOf("starting"))
+        assert.notInclude(order, "done")
+        assert.deepStrictEqual(artifacts, [])
+      })
+  )
 
   live(
     "whose disk is full in the middle of the copy: 1, nothing is left",
@@ -226,7 +231,7 @@ describe("the run after a dead one", () => {
       const here = yield* site
       const project = yield* Site.project(here, "heals")
       project.hooks.replace("sh", "echo armed >&3; exec 3>&-; cat >/dev/null")
-      yield* strike(project, { hooks: { "stop.after": "arm tar.during 'kill -9 $quiesce'", "start.before": "exit 1" } })
+      yield* strike(project, { hooks: { "start.before": "kill -9 $quiesce; exit 1" } })
       assert.isFalse(yield* here.server.isRunning)
       const { report } = yield* ends(here, project, 0, /^(quiesce: info: stack 'notes' is (starting|running)\n)+$/)
       assert.strictEqual(report.consistency.level, "application")
