@@ -60,6 +60,7 @@ describe("the PostgreSQL lab", () => {
     Effect.gen(function*() {
       const { server } = yield* lab
       const writer = yield* makeWriter(server)
+      for (let row = 0; row < 5; row++) yield* writer.next
       const begin = performance.now()
       yield* server.stop
       yield* Effect.sleep("700 millis")
