@@ -8,8 +8,10 @@ import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import { rule } from "../../src/cli/cli.ts"
 import { check, type CommandRule, globals } from "../../src/cli/grammar.ts"
-import { QuiesceConfig } from "../../src/domain/Config.ts"
-import { ExitCode } from "../../src/domain/Report.ts"
+import { Phase } from "../../src/domain/Backup.ts"
+import { QuiesceConfig, SnapshotKind } from "../../src/domain/Config.ts"
+import { ConsistencyLevel, Reason } from "../../src/domain/Consistency.ts"
+import { ExitCode, Outcome } from "../../src/domain/Report.ts"
 import { docstrings } from "./docstrings.ts"
 import * as Markdown from "./markdown.ts"
 
@@ -81,6 +83,14 @@ const configurationKeys = (readme: Document): ReadonlyArray<Finding> => {
   return keys.filter((key) => !isSaid(key)).map((key) => `README.md: the key '${key}' is not mentioned`)
 }
 
+/** The words that events and reports may say. */
+const vocabulary = (readme: Document): ReadonlyArray<Finding> => {
+  const said = new Set(readme.spans.map(({ text }) => text))
+  return [ConsistencyLevel, Outcome, Phase, Reason, SnapshotKind].flatMap(({ literals }) => [...literals]).filter((
+    word
+  ) => !said.has(word)).map((word) => `README.md: the word '${word}' of events or reports is not mentioned`)
+}
+
 /** Whole configurations pass the real decoder. */
 const configurations = (document: Document): ReadonlyArray<Finding> => {
   const directory = mkdtempSync(Path.join(tmpdir(), "quiesce-docs-"))
@@ -146,7 +156,8 @@ const findings = [
   ),
   ...unshownExamples(documents),
   ...exitCodes(readme),
-  ...configurationKeys(readme)
+  ...configurationKeys(readme),
+  ...vocabulary(readme)
 ]
 for (const finding of findings) console.error(finding)
 const blocks = documents.reduce((count, document) => count + document.blocks.length, 0)

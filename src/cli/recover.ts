@@ -26,7 +26,7 @@ const toText = ({ failed, liveRun, markers, recovered }: RecoverReport): string 
       failed.length > 0
         ? "mend the cause, then: quiesce recover\n"
         : recovered.length === 0
-        ? "everything was up already\n"
+        ? "nothing had to be started\n"
         : "everything is up\n"
     ].join("")
 
