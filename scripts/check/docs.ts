@@ -86,9 +86,10 @@ const configurationKeys = (readme: Document): ReadonlyArray<Finding> => {
 /** The words that events and reports may say. */
 const vocabulary = (readme: Document): ReadonlyArray<Finding> => {
   const said = new Set(readme.spans.map(({ text }) => text))
-  return [ConsistencyLevel, Outcome, Phase, Reason, SnapshotKind].flatMap(({ literals }) => [...literals]).filter((
-    word
-  ) => !said.has(word)).map((word) => `README.md: the word '${word}' of events or reports is not mentioned`)
+  const schemas = [ConsistencyLevel, Outcome, Phase, Reason, SnapshotKind]
+  const words = schemas.flatMap(({ literals }): ReadonlyArray<string> => literals)
+  return words.filter((word) => !said.has(word))
+    .map((word) => `README.md: the word '${word}' of events or reports is not mentioned`)
 }
 
 /** Whole configurations pass the real decoder. */

@@ -38,12 +38,16 @@ const realRun = Effect.fnUntraced(function*(policy: RunPolicy, json: boolean) {
     const report = yield* kept.report
     if (Option.isNone(report)) return undefined
     yield* process.concluded(report.value.exitCode)
-    yield* reports.save(report.value).pipe(
-      // a state directory that the run refused is not complained of twice
-      Effect.catchAll((error) =>
-        report.value.outcome === "refused" ? Effect.void : output.stderr(`quiesce: warning: ${error.message}\n`)
+    const { outcome } = report.value
+    // a run that was turned away is no run: it must not hide the last real one
+    if (outcome !== "busy") {
+      yield* reports.save(report.value).pipe(
+        // a state directory that the run refused is not complained of twice
+        Effect.catchAll((error) =>
+          outcome === "refused" ? Effect.void : output.stderr(`quiesce: warning: ${error.message}\n`)
+        )
       )
-    )
+    }
     if (!json) yield* output.stdout(Text.report(report.value))
     return report.value.exitCode
   })

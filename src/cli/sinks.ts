@@ -32,13 +32,16 @@ export const live = Effect.gen(function*() {
   const status = yield* LiveStatus
   const states = yield* Effect.acquireRelease(Queue.sliding<LiveRun>(1), (queue) => Queue.shutdown(queue))
   const now = yield* Ref.make<LiveRun | undefined>(undefined)
-  yield* Effect.addFinalizer(() => Effect.timeoutOption(Effect.disconnect(status.clear), "1 second"))
+  const shown = yield* Ref.make(false)
+  // a run that was turned away has shown nothing, and what is shown then is another's
+  const clear = Effect.flatMap(Ref.get(shown), (ours) => ours ? status.clear : Effect.void)
+  yield* Effect.addFinalizer(() => Effect.timeoutOption(Effect.disconnect(clear), "1 second"))
   yield* Queue.take(states).pipe(Effect.flatMap((state) => status.publish(state)), Effect.forever, Effect.forkScoped)
   const sink: Sink = {
     emit: (event) =>
       Effect.flatMap(
         Ref.updateAndGet(now, (before) => follow(before, event)),
-        (state) => state === undefined ? Effect.void : Queue.offer(states, state)
+        (state) => state === undefined ? Effect.void : Effect.zipRight(Ref.set(shown, true), Queue.offer(states, state))
       )
   }
   return sink
