@@ -49,13 +49,29 @@ export const processes = (
 /** Waits until nobody works for the project any more; answers with who still does after the limit. */
 export const quiet = (project: Project, limit: `${number} seconds` = "15 seconds") =>
   Effect.sync(() => processes(project.directory)).pipe(
-    Effect.repeat({ until: (found) => found.length === 0, schedule: Schedule.spaced("50 millis") }),
+    Effect.repeat({
+      // a process in the middle of its exec has no words to know it by: one empty look proves nothing
+      until: (found) => found.length === 0,
+      schedule: Schedule.spaced("50 millis")
+    }),
+    Effect.zipRight(Effect.sleep("100 millis")),
+    Effect.zipRight(Effect.sync(() => processes(project.directory).length)),
+    Effect.repeat({ until: inARow(4) }),
     Effect.timeoutTo({
       duration: limit,
       onSuccess: (): ReadonlyArray<Process> => [],
       onTimeout: () => processes(project.directory)
     })
   )
+
+/** Whether it was zero this many times in a row. */
+const inARow = (times: number) => {
+  let zeros = 0
+  return (count: number) => {
+    zeros = count === 0 ? zeros + 1 : 0
+    return zeros >= times
+  }
+}
 
 /** The shell that waits for the death of the project's run. */
 export const deadMan = (project: Project): number => {
