@@ -25,11 +25,15 @@ const order = (events: ReadonlyArray<RunEvent>): ReadonlyArray<string> =>
 const ends = Effect.fnUntraced(function*(here: Site.Site, project: Site.Project, code: number, stderr = /^$/) {
   const ended = yield* project.quiesce(["run", "--json"])
   const up = yield* here.server.isRunning
-  assert.strictEqual(ended.code, code, `${ended.stderr}${ended.stdout}`)
+  const { report } = ended
+  assert.strictEqual(
+    ended.code,
+    code,
+    `${report?.outcome}, ${report?.error}, ${report?.warnings.join()} ${ended.stderr}`
+  )
   assert.match(ended.stderr, stderr)
   assert.isTrue(up, "the app is down")
   assert.deepStrictEqual(Traces.everything(project), [])
-  const { report } = ended
   if (report === undefined) return yield* Effect.dieMessage("there is no report")
   const artifacts = Fs.existsSync(project.backups) ? Fs.readdirSync(project.backups) : []
   return { report, events: ended.events, order: order(ended.events), artifacts }

@@ -25,8 +25,8 @@ const phase = (phase: string): Pick<Kill, "after"> => ({
 const points: Readonly<Record<string, Kill>> = {
   "before the lock": { hooks: { "flock.before": now }, unarmed: true },
   "after the lock": { hooks: { "flock.after": now }, unarmed: true },
-  "at the first look at the stack": { hooks: { "status.during": now }, unarmed: true },
-  "in the preflight": { hooks: { "cp.during": now }, unarmed: true },
+  "at the first look at the stack": { hooks: { "status.during": now } },
+  "in the preflight": { hooks: { "cp.during": now } },
   "before the dead-man is armed": { hooks: { "sh.before": now }, unarmed: true },
   "ready": phase("ready"),
   "in the prepare command": { hooks: { "prepare.during": now } },
