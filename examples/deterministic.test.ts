@@ -49,6 +49,7 @@ it.effect("the app is down for six seconds of a backup of a minute", () =>
       "dead-man arm",
       "agent request",
       "prepare notes",
+      "prepare notes",
       "marker write",
       "stop notes/notes",
       "down notes/notes",

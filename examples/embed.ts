@@ -81,7 +81,8 @@ const control = Layer.effect(
       observe: () => observe,
       prepare: () => Effect.void,
       stop: () => Effect.as(worker.pause, { clean: true }),
-      start: () => worker.resume
+      start: () => worker.resume,
+      interference: () => Effect.succeed([])
     }
   })
 )

@@ -21,6 +21,10 @@ export const Reason = Schema.Literal(
   "not-down-at-snapshot",
   /** A unit was started again, or replaced, while it was held. */
   "restarted-in-window",
+  /** A unit was not shut down: it was paused, or a hook made it stand still. */
+  "not-shut-down",
+  /** Something that the run did not hold was running and can write into the same data, or this could not be told. */
+  "shared-data",
   /** A stack that the run did not hold was up, and may have written into the same source. */
   "other-stack-up",
   /** The agent had the snapshot before it knew that everything was down. */

@@ -46,6 +46,9 @@ const Identity = Schema.Struct({
 })
 type Commands = typeof Identity.Type | CommandStack
 
+/** Whether a unit of a marker is one of the control `command`. */
+export const isIdentity = Schema.is(Identity)
+
 const unitOf = ({ cwd, stack, start, startTimeout, status, stop, stopTimeout }: CommandStack): Unit => ({
   id: UnitId.make(stack),
   stopTimeoutMs: Duration.toMillis(stopTimeout),
@@ -70,7 +73,8 @@ const refuseMissing = Effect.fnUntraced(function*(commands: CommandStack) {
   }
 })
 
-const make = (options: StackControlCommandOptions): StackControl["Type"] => {
+/** The control itself, for a layer that has several. */
+export const make = (options: StackControlCommandOptions): StackControl["Type"] => {
   const stateDir = Path.resolve(options.stateDir)
   const configured = new Map(options.stacks.map((stack) => [stack.stack, stack]))
   const statusTimeout = options.statusTimeout ?? Duration.seconds(10)
@@ -148,7 +152,10 @@ const make = (options: StackControlCommandOptions): StackControl["Type"] => {
     yield* runStart(stateDir, { stack, operation: "start", argv: start, cwd, timeout: unit.startTimeoutMs })
   })
 
-  return { stacks: Effect.sync(() => [...configured.keys()]), inspect, observe, prepare, stop, start }
+  // commands say nothing of what else runs
+  const interference = () => Effect.succeed([])
+
+  return { stacks: Effect.sync(() => [...configured.keys()]), inspect, observe, prepare, stop, start, interference }
 }
 
 /** The control `command`: one unit per stack, with the name of the stack. */

@@ -1,10 +1,12 @@
 /**
  * Brings units up: the one place that starts anything, used by the resume of a run and by recover.
  */
-import { Cause, Clock, Duration, Effect, Exit, Schedule } from "effect"
-import type { StackName, Unit, UnitObservation } from "../domain/Stack.ts"
+import { Clock, Deferred, Duration, Effect, Exit } from "effect"
+import { dependencies } from "../domain/Order.ts"
+import type { StackName, Unit } from "../domain/Stack.ts"
 import { StackControl } from "../services/StackControl.ts"
 import type { UnitFailure } from "./errors.ts"
+import { look, lookUntil, reasonOf } from "./look.ts"
 
 /** A unit to bring up. */
 export interface Lift {
@@ -30,49 +32,25 @@ export interface BringUpOptions {
   readonly budget: Duration.Duration
   /** How long every unit must stay up to count as up. */
   readonly steadyTime: Duration.Duration
+  /** One for each start that may be under way. A permit is never held while a unit waits for another one. */
+  readonly permits: Effect.Semaphore
   readonly onState: (stack: StackName, state: "starting" | "running" | "failed") => Effect.Effect<void>
 }
 
-const observeTimeout = Duration.seconds(15)
+/** How many starts of a run are under way at a time, and how many stops: a machine may hold hundreds of units. */
+export const actionsAtOnce = 8
+
 const margin = 5_000
 
-const reasonOf = (cause: Cause.Cause<{ readonly message: string }>): string =>
-  Cause.squash(cause) instanceof Error ? String((Cause.squash(cause) as Error).message) : Cause.pretty(cause)
-
-/** An observation that always answers: what cannot be told is `unknown`. */
-export const look = Effect.fnUntraced(function*(stack: StackName, unit: Unit) {
-  const control = yield* StackControl
-  const exit = yield* control.observe(stack, unit).pipe(
-    Effect.disconnect,
-    Effect.timeout(observeTimeout),
-    Effect.exit
-  )
-  return Exit.match(exit, {
-    onFailure: (cause): UnitObservation => ({ unit, state: "unknown", detail: reasonOf(cause) }),
-    onSuccess: (seen) => seen
-  })
-})
-
-const pace = Schedule.exponential("50 millis", 1.5).pipe(
-  Schedule.union(Schedule.spaced("1 second")),
-  Schedule.zipRight(Schedule.identity<UnitObservation>())
-)
-
-/** Looks again and again until the state is one of those wanted, for at most `limit`; then says what it saw last. */
-export const lookUntil = (
-  stack: StackName,
-  unit: Unit,
-  wanted: (seen: UnitObservation) => boolean,
-  limit: Duration.DurationInput
-) =>
-  look(stack, unit).pipe(
-    Effect.repeat({ until: wanted, schedule: pace }),
-    Effect.timeout(limit),
-    Effect.catchTag("TimeoutException", () => look(stack, unit))
-  )
-
 /** One attempt: `undefined` when the unit is up, else why not. */
-const attempt = Effect.fnUntraced(function*(stack: StackName, lift: Lift, first: boolean) {
+const attempt = Effect.fnUntraced(function*(
+  permits: Effect.Semaphore,
+  stack: StackName,
+  lift: Lift,
+  first: boolean,
+  /** Told that the start has succeeded: the unit need not be up yet. */
+  onStarted: Effect.Effect<unknown>
+) {
   const control = yield* StackControl
   const { unit } = lift
   if (!(first && lift.provedDown)) {
@@ -82,15 +60,43 @@ const attempt = Effect.fnUntraced(function*(stack: StackName, lift: Lift, first:
   const exit = yield* control.start(stack, unit).pipe(
     Effect.disconnect,
     Effect.timeout(unit.startTimeoutMs + margin),
-    Effect.exit
+    Effect.exit,
+    permits.withPermits(1)
   )
+  if (Exit.isSuccess(exit)) yield* onStarted
   const seen = Exit.isSuccess(exit)
-    ? yield* lookUntil(stack, unit, ({ state }) => state === "running", unit.startTimeoutMs)
+    ? yield* lookUntil(stack, unit, ({ ended, state }) => state === "running" || ended === true, unit.startTimeoutMs)
     : yield* look(stack, unit)
   if (seen.state === "running") return undefined
   return Exit.isSuccess(exit)
     ? `started, but it is ${seen.state}${seen.detail === undefined ? "" : ` (${seen.detail})`}`
     : reasonOf(exit.cause)
+})
+
+/** Attempts all lifts of a stack, each after those that it depends on; answers with those that are not up. */
+const attemptAll = Effect.fnUntraced(function*(
+  permits: Effect.Semaphore,
+  stack: StackName,
+  lifts: ReadonlyArray<Lift>,
+  first: boolean
+) {
+  const gated = yield* Effect.forEach(lifts, (lift) =>
+    Effect.map(
+      Effect.all({ started: Deferred.make<void>(), up: Deferred.make<void>() }),
+      (gates) => ({ ...gates, lift })
+    ))
+  const gates = new Map(gated.map((gate) => [gate.lift.unit.id, gate]))
+  const dependsOn = dependencies(lifts.map(({ unit }) => unit))
+  const failures = yield* Effect.forEach(gated, ({ lift, started, up }) => {
+    const waitsFor = (dependsOn.get(lift.unit.id) ?? []).flatMap(({ unit, until }) => gates.get(unit)?.[until] ?? [])
+    return Effect.forEach(waitsFor, (gate) => Deferred.await(gate), { discard: true }).pipe(
+      Effect.zipRight(attempt(permits, stack, lift, first, Deferred.succeed(started, undefined))),
+      // also after an attempt that failed: what depends on it must not stay down for that
+      Effect.ensuring(Effect.zipRight(Deferred.succeed(started, undefined), Deferred.succeed(up, undefined))),
+      Effect.map((error) => error === undefined ? [] : [{ lift, failure: { stack, unit: lift.unit.id, error } }])
+    )
+  }, { concurrency: "unbounded" })
+  return failures.flat()
 })
 
 /** Watches units that are up; answers with those that did not stay so. */
@@ -109,18 +115,15 @@ const bringUpStack = Effect.fnUntraced(function*(options: BringUpOptions, { lift
   let pending = lifts
   for (let round = 0;; round++) {
     yield* options.onState(stack, "starting")
-    const failures: Array<{ readonly lift: Lift; readonly failure: UnitFailure }> = []
-    for (const lift of pending) {
-      const error = yield* attempt(stack, lift, round === 0)
-      if (error !== undefined) failures.push({ lift, failure: { stack, unit: lift.unit.id, error } })
-    }
+    let failures = yield* attemptAll(options.permits, stack, pending, round === 0)
     if (failures.length === 0) {
       yield* options.onState(stack, "running")
       const fallen = yield* watch(stack, lifts, options.steadyTime)
       if (fallen.length === 0) return []
-      for (const lift of fallen) {
-        failures.push({ lift, failure: { stack, unit: lift.unit.id, error: "it came up and went down again" } })
-      }
+      failures = fallen.map((lift) => ({
+        lift,
+        failure: { stack, unit: lift.unit.id, error: "it came up and went down again" }
+      }))
     }
     yield* options.onState(stack, "failed")
     if ((yield* spent) >= Duration.toMillis(options.budget)) return failures.map(({ failure }) => failure)
@@ -130,8 +133,8 @@ const bringUpStack = Effect.fnUntraced(function*(options: BringUpOptions, { lift
 })
 
 /**
- * Starts what is down, in order, stack beside stack; tries again with backoff what fails without keeping the others
- * down; answers with what is still not up when the budget is spent. Run it untorn.
+ * Starts what is down, dependencies first, stack beside stack; tries again with backoff what fails without keeping the
+ * others down; answers with what is still not up when the budget is spent. Run it untorn.
  */
 export const bringUp = (
   stacks: ReadonlyArray<StackLift>,

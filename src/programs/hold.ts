@@ -1,26 +1,22 @@
 /**
- * The hold: the time in which a run keeps stacks down. Stops them without ever tearing a stop, and resumes them at most
- * once, however many paths ask for it.
+ * The hold: the time in which a run keeps stacks down. It begins with the marker, and resumes at most once, however many
+ * paths ask for it.
  */
-import { Clock, Duration, Effect, Exit, Fiber, Ref, Schedule } from "effect"
+import { Clock, Duration, Effect, Ref, Schedule } from "effect"
 import type { EffectiveMode } from "../domain/Backup.ts"
+import type { MarkerNote } from "../domain/Marker.ts"
+import { startOrder } from "../domain/Order.ts"
 import type { Plan, PlannedStack } from "../domain/Plan.ts"
 import type { RunPolicy, StackPolicy } from "../domain/Policy.ts"
-import type { StackName, Unit, UnitId, UnitObservation } from "../domain/Stack.ts"
+import type { StackName, UnitId } from "../domain/Stack.ts"
 import { untorn } from "../internal/untorn.ts"
 import { MarkerStore, MarkerStoreError } from "../services/MarkerStore.ts"
 import { StackControl } from "../services/StackControl.ts"
-import { bringUp, look, lookUntil } from "./bringUp.ts"
-import { Ended, type UnitFailure } from "./errors.ts"
-import { type Moment, moment, type Recorder } from "./recorder.ts"
-
-/** What is known of a unit whose stop was sent. */
-interface Touched {
-  readonly stack: StackName
-  readonly unit: Unit
-  /** Seen down after the stop had ended. */
-  readonly down: UnitObservation | undefined
-}
+import { actionsAtOnce, bringUp } from "./bringUp.ts"
+import type { Ended, UnitFailure } from "./errors.ts"
+import * as Evidence from "./evidence.ts"
+import { moment, type Recorder } from "./recorder.ts"
+import * as Stopping from "./stopping.ts"
 
 /** What a run can do with the stacks that it holds, and when it must let go. */
 export interface Hold {
@@ -61,11 +57,11 @@ export const open = Effect.fnUntraced(function*(
   const markers = yield* MarkerStore
   const { runId } = recorder
   const held = plan.stacks.filter((stack) => stack.held.length > 0)
+  const note = (stack: StackName, unit: UnitId, state: MarkerNote["state"]) =>
+    bounded("note", markers.note(runId, { stack, unit, state }))
 
-  const began = yield* Ref.make<ReadonlyMap<StackName, Moment>>(new Map())
-  const touched = yield* Ref.make<ReadonlyMap<string, Touched>>(new Map())
-  const closing = yield* Ref.make(false)
-  const stopping = yield* Ref.make<ReadonlyMap<StackName, Fiber.Fiber<void>>>(new Map())
+  const stopping = yield* Stopping.make(held, note, recorder)
+  const permits = yield* Effect.makeSemaphore(actionsAtOnce)
   const gate = yield* Effect.makeSemaphore(1)
   const resumed = yield* Ref.make(false)
 
@@ -77,93 +73,13 @@ export const open = Effect.fnUntraced(function*(
     })
   }
 
-  const touch = (entry: Touched) =>
-    Ref.update(touched, (all) => new Map([...all, [`${entry.stack}/${entry.unit.id}`, entry]]))
-
-  const note = (stack: StackName, unit: UnitId, state: "stopping" | "stopped" | "running") =>
-    bounded("note", markers.note(runId, { stack, unit, state }))
-
-  const stopUnit = Effect.fnUntraced(function*(stack: StackName, unit: Unit) {
-    // without the note recover could not know that a stop may be under way: no note, no stop
-    const noted = yield* Effect.exit(note(stack, unit.id, "stopping"))
-    if (Exit.isFailure(noted)) return yield* recorder.warn(`'${stack}' was not stopped: the marker takes no notes`)
-    yield* touch({ stack, unit, down: undefined })
-    const sent = yield* Clock.currentTimeMillis
-    const exit = yield* control.stop(stack, unit).pipe(
-      Effect.disconnect,
-      Effect.timeout(unit.stopTimeoutMs + 5_000),
-      Effect.tapError((error) => recorder.warn(error.message)),
-      Effect.exit
-    )
-    if (Exit.isFailure(exit) || !exit.value.clean) yield* recorder.against("unclean-stop")
-    const left = Math.max(0, unit.stopTimeoutMs - ((yield* Clock.currentTimeMillis) - sent))
-    const seen = yield* lookUntil(stack, unit, ({ state }) => state === "stopped", Exit.isSuccess(exit) ? left : 0)
-    if (seen.state !== "stopped") return
-    yield* touch({ stack, unit, down: seen })
-    yield* Effect.ignore(note(stack, unit.id, "stopped"))
-  })
-
-  const stopStack = Effect.fnUntraced(function*({ held, policy: { stack } }: PlannedStack) {
-    for (const unit of held) {
-      if (yield* Ref.get(closing)) return
-      const now = yield* moment
-      yield* Ref.update(began, (all) => all.has(stack) ? all : new Map([...all, [stack, now]]))
-      yield* recorder.stack(stack, "stopping")
-      yield* stopUnit(stack, unit)
-      // what depends on this unit is down already; what it depends on must not be taken from under it
-      if ((yield* Ref.get(touched)).get(`${stack}/${unit.id}`)?.down === undefined) return
-    }
-    yield* recorder.stack(stack, "stopped")
-  })
-
-  const notDown = Effect.map(
-    Ref.get(touched),
-    (all) =>
-      held.flatMap(({ held, policy: { stack } }) =>
-        held.filter((unit) => all.get(`${stack}/${unit.id}`)?.down === undefined).map((unit) => `${stack}/${unit.id}`)
-      )
-  )
-
-  const stop = Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const fibers = yield* Effect.forEach(held, (stack) =>
-        stopStack(stack).pipe(
-          Effect.interruptible,
-          Effect.forkDaemon,
-          Effect.tap((fiber) => Ref.update(stopping, (all) => new Map([...all, [stack.policy.stack, fiber]])))
-        ))
-      yield* restore(Fiber.joinAll(fibers))
-      const up = yield* notDown
-      if (up.length === 0) return
-      yield* recorder.against("not-verified-down")
-      return yield* new Ended({ outcome: "backup-failed", message: `could not be stopped: ${up.join(", ")}` })
-    })
+  const verifyDown = Effect.flatMap(
+    stopping.touched,
+    (touched) => Evidence.verifyDown(plan, touched.values(), recorder)
   ).pipe(Effect.provideService(StackControl, control))
 
-  const verifyUnit = Effect.fnUntraced(function*(stack: StackName, unit: Unit, before: UnitObservation | undefined) {
-    const seen = yield* look(stack, unit)
-    if (seen.state !== "stopped") {
-      yield* recorder.against("not-down-at-snapshot")
-      yield* recorder.warn(`'${stack}/${unit.id}' is ${seen.state} at the snapshot`)
-    } else if (before?.stamp !== seen.stamp) {
-      yield* recorder.against("restarted-in-window")
-    }
-  })
-
-  const verifyDown = Effect.gen(function*() {
-    const all = yield* Ref.get(touched)
-    const idle = plan.stacks.flatMap(({ idle, observations, policy: { stack } }) =>
-      idle.map((unit) => ({ stack, unit, before: observations.find((seen) => seen.unit.id === unit.id) }))
-    )
-    const stopped = [...all.values()].map(({ down, stack, unit }) => ({ stack, unit, before: down }))
-    yield* Effect.forEach([...stopped, ...idle], ({ before, stack, unit }) => verifyUnit(stack, unit, before), {
-      concurrency: "unbounded",
-      discard: true
-    })
-  }).pipe(untorn, Effect.provideService(StackControl, control))
-
   const remaining = Effect.fnUntraced(function*(mode: EffectiveMode | undefined) {
-    const since = yield* Ref.get(began)
+    const since = yield* stopping.began
     const now = yield* Clock.currentTimeNanos
     const left = held.flatMap(({ policy }) => {
       const start = since.get(policy.stack)
@@ -173,24 +89,24 @@ export const open = Effect.fnUntraced(function*(
   })
 
   const liftsOf = ({ held, policy: { stack } }: PlannedStack) =>
-    Effect.map(Ref.get(touched), (all) =>
-      held.toReversed().flatMap((unit) => {
+    Effect.map(stopping.touched, (all) =>
+      startOrder(held.toReversed()).flatMap((unit) => {
         const entry = all.get(`${stack}/${unit.id}`)
         if (entry === undefined) return []
         const pending = entry.down === undefined
-        return [{ unit, provedDown: !pending, watchMs: pending ? unit.stopTimeoutMs : 0 }]
+        return [{ unit, provedDown: !pending, watchMs: pending && !entry.settled ? unit.stopTimeoutMs : 0 }]
       }))
 
-  /** A stack comes up as soon as its own stop has ended: the stop of another one may take longer. */
+  /** A stack comes up as soon as its own stops have ended: those of another one may take longer. */
   const resumeStack = Effect.fnUntraced(function*(planned: PlannedStack) {
     const { policy: { stack } } = planned
-    const fiber = (yield* Ref.get(stopping)).get(stack)
-    if (fiber !== undefined) yield* Fiber.await(fiber)
+    yield* stopping.ended(stack)
     const lifts = yield* liftsOf(planned)
     if (lifts.length === 0) return []
     return yield* bringUp([{ stack, lifts }], {
       budget: policy.resumeTimeout,
       steadyTime: policy.steadyTime,
+      permits,
       onState: recorder.stack
     })
   })
@@ -214,11 +130,11 @@ export const open = Effect.fnUntraced(function*(
   )
 
   const resumeAll = Effect.gen(function*() {
-    yield* Ref.set(closing, true)
+    yield* stopping.close
     // until it is proved otherwise: a defect on the way must not look like a good end
     yield* Ref.set(
       notUp,
-      [...(yield* Ref.get(touched)).values()].map(({ stack, unit }) => ({
+      [...(yield* stopping.touched).values()].map(({ stack, unit }) => ({
         stack,
         unit: unit.id,
         error: "the resume broke off"
@@ -236,5 +152,5 @@ export const open = Effect.fnUntraced(function*(
     )
   ).pipe(Effect.asVoid, Effect.provideService(StackControl, control))
 
-  return { stop, verifyDown, remaining, resume }
+  return { stop: stopping.stop, verifyDown, remaining, resume }
 })

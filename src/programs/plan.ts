@@ -2,6 +2,7 @@
  * Looks at what runs now and says what a run would hold. Touches nothing.
  */
 import { Effect, Schema } from "effect"
+import { among } from "../domain/Order.ts"
 import type { Plan, PlannedStack } from "../domain/Plan.ts"
 import type { StackPolicy } from "../domain/Policy.ts"
 import { StackName, UnitId, UnitState } from "../domain/Stack.ts"
@@ -25,7 +26,7 @@ export type PlanError = StackNotFound | StackControlError | StackUnsettled
 
 const planStack = Effect.fnUntraced(function*(policy: StackPolicy) {
   const control = yield* StackControl
-  const { observations, units } = yield* control.inspect(policy.stack)
+  const { data = [], notes = [], observations, units } = yield* control.inspect(policy.stack)
   for (const { detail, state, unit } of observations) {
     if (state === "unknown" || state === "changing") {
       return yield* new StackUnsettled({
@@ -37,7 +38,15 @@ const planStack = Effect.fnUntraced(function*(policy: StackPolicy) {
     }
   }
   const inState = (state: UnitState) => observations.filter((seen) => seen.state === state).map(({ unit }) => unit)
-  return { policy, units, observations, held: inState("running"), idle: inState("stopped") } satisfies PlannedStack
+  return {
+    policy,
+    units,
+    observations,
+    held: among(inState("running"), units.units),
+    idle: inState("stopped"),
+    notes,
+    data
+  } satisfies PlannedStack
 })
 
 /**

@@ -1,7 +1,7 @@
 /**
  * One run: the app is down only until the storage snapshot exists, and is never left down.
  */
-import { Clock, Duration, Effect, Either, Fiber, Ref } from "effect"
+import { Clock, Duration, Effect, Fiber, Ref } from "effect"
 import { isAtLeast, isFinal, isPointTaken } from "../domain/Backup.ts"
 import type { Plan } from "../domain/Plan.ts"
 import type { RunPolicy } from "../domain/Policy.ts"
@@ -11,12 +11,14 @@ import { AgentClient } from "../services/AgentClient.ts"
 import { DeadMan } from "../services/DeadMan.ts"
 import { MarkerStore } from "../services/MarkerStore.ts"
 import { RunLock } from "../services/RunLock.ts"
-import { StackControl } from "../services/StackControl.ts"
+import type { StackControl } from "../services/StackControl.ts"
 import { conclude } from "./conclude.ts"
 import { endAs, Ended, type QuiesceError, type UnitFailure } from "./errors.ts"
+import { witness } from "./evidence.ts"
 import * as Follow from "./follow.ts"
 import * as Hold from "./hold.ts"
 import { plan as makePlan } from "./plan.ts"
+import { prepare } from "./prepare.ts"
 import * as Recorder from "./recorder.ts"
 import { recoverLocked } from "./recover.ts"
 
@@ -61,35 +63,6 @@ const preflight = Effect.fnUntraced(function*({ recorder }: Run) {
   }
 })
 
-/** What this run does not hold may write while the storage is read. */
-const witness = Effect.fnUntraced(function*({ policy, recorder }: Run) {
-  const control = yield* StackControl
-  for (const stack of policy.bystanders ?? []) {
-    const seen = yield* Effect.either(control.inspect(stack))
-    if (Either.isRight(seen) && seen.right.observations.every(({ state }) => state === "stopped")) continue
-    yield* recorder.against("other-stack-up")
-    yield* recorder.warn(`'${stack}' is not held by this run and not seen down; its data may be in the same source`)
-  }
-})
-
-/** With the app still up: what makes the hold short. Never a reason not to run. */
-const prepare = Effect.fnUntraced(function*({ backup, policy, recorder }: Run, plan: Plan) {
-  const control = yield* StackControl
-  const held = plan.stacks.filter((stack) => stack.held.length > 0).map((stack) => stack.policy.stack)
-  const warnOf = (error: { readonly message: string }) => recorder.warn(`prepare: ${error.message}`)
-  const prepareStack = (stack: typeof held[number]) =>
-    Effect.zipRight(recorder.stack(stack, "preparing"), control.prepare(stack)).pipe(Effect.catchAll(warnOf))
-  yield* Effect.forEach(held, prepareStack, { concurrency: "unbounded", discard: true }).pipe(
-    Effect.zipRight(Effect.catchAll(backup.prepare, warnOf)),
-    Effect.disconnect,
-    Effect.timeoutOption(policy.prepareTimeout),
-    Effect.filterOrElse(
-      (done) => done._tag === "Some",
-      () => recorder.warn(`prepare: not done within ${Duration.format(policy.prepareTimeout)}`)
-    )
-  )
-})
-
 /**
  * The run itself, top to bottom. Everything acquired is released in reverse order on every way out: first the resume,
  * then an unwanted backup is seen to end, then the dead-man is disarmed, then the lock is given back.
@@ -130,11 +103,11 @@ const pipeline = Effect.fnUntraced(function*(run: Run) {
     })
   }
 
-  yield* prepare(run, expected)
+  yield* prepare(expected, policy, backup, recorder)
   if ((yield* deadline.remaining) <= 0) return yield* new Ended({ outcome: "aborted", message: deadline.message })
   // hours may have gone by in the queue: what somebody has stopped or started meanwhile is as they want it
   const plan = yield* Effect.mapError(makePlan(policy.stacks), endAs("refused"))
-  yield* witness(run)
+  yield* witness(plan, policy, recorder)
   const hold = yield* Effect.acquireRelease(
     Effect.mapError(Hold.open(plan, policy, recorder, notUp), endAs("refused")),
     (hold) => Effect.zipRight(giveUp(backup), hold.resume)

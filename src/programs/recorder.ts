@@ -49,6 +49,8 @@ export interface Recorder {
   readonly stack: (stack: StackName, state: StackState) => Effect.Effect<void>
   /** Something that the user should know, but that does not change how the run ends. */
   readonly warn: (message: string) => Effect.Effect<void>
+  /** A warning that was given before is not given again. */
+  readonly warnOnce: (message: string) => Effect.Effect<void>
   /** Evidence against `application`. */
   readonly against: (reason: Reason) => Effect.Effect<void>
   readonly emit: (event: RunEvent) => Effect.Effect<void>
@@ -75,6 +77,9 @@ export const make = Effect.fnUntraced(function*(runId: RunId) {
       const after = state === "stopping" ? { ...before, stopped: before.stopped ?? now } : { ...before, resumed: now }
       return { ...record, stacks: new Map([...record.stacks, [stack, after]]) }
     })
+  const withWarning = (record: RunRecord, message: string) => ({ ...record, warnings: [...record.warnings, message] })
+  const tell = (message: string) =>
+    Effect.flatMap(moment, ({ at }) => sink.emit({ type: "warning", runId, at, message }))
   const recorder: Recorder = {
     runId,
     phase: Effect.fnUntraced(function*(phase) {
@@ -91,11 +96,13 @@ export const make = Effect.fnUntraced(function*(runId: RunId) {
       if (state === "stopping" || state === "running") yield* times(stack, state, now)
       yield* sink.emit({ type: "stack", runId, at: now.at, stack, state })
     }),
-    warn: Effect.fnUntraced(function*(message) {
-      const { at } = yield* moment
-      yield* Ref.update(ref, (record) => ({ ...record, warnings: [...record.warnings, message] }))
-      yield* sink.emit({ type: "warning", runId, at, message })
-    }),
+    warn: (message) => Effect.zipRight(Ref.update(ref, (record) => withWarning(record, message)), tell(message)),
+    warnOnce: (message) =>
+      Effect.whenEffect(
+        tell(message),
+        Ref.modify(ref, (record) =>
+          record.warnings.includes(message) ? [false, record] : [true, withWarning(record, message)])
+      ),
     against: (reason) => Ref.update(ref, (record) => ({ ...record, reasons: new Set([...record.reasons, reason]) })),
     emit: (event) => sink.emit(event),
     record: Ref.get(ref)

@@ -4,16 +4,18 @@
  */
 import { Effect, Either, Ref } from "effect"
 import { lastNote, type StoredMarker, verdict } from "../domain/Marker.ts"
+import { startOrder } from "../domain/Order.ts"
 import type { RunPolicy } from "../domain/Policy.ts"
 import type { RecoverReport } from "../domain/Report.ts"
-import { type StackName, type Unit, UnitId } from "../domain/Stack.ts"
+import { type StackName, type Unit, UnitId, type UnitObservation } from "../domain/Stack.ts"
 import { untorn } from "../internal/untorn.ts"
 import { AgentClient } from "../services/AgentClient.ts"
 import { MarkerStore, type MarkerStoreError } from "../services/MarkerStore.ts"
 import { type LockUnavailable, RunLock } from "../services/RunLock.ts"
 import { StackControl } from "../services/StackControl.ts"
-import { bringUp, type Lift, look, lookUntil, type StackLift } from "./bringUp.ts"
+import { actionsAtOnce, bringUp, type Lift, type StackLift } from "./bringUp.ts"
 import type { UnitFailure } from "./errors.ts"
+import { look, lookUntil } from "./look.ts"
 
 /** The limits of a run that a recovery has too. */
 export type RecoverPolicy = Pick<RunPolicy, "resumeTimeout" | "steadyTime">
@@ -38,6 +40,7 @@ const lift = Effect.fnUntraced(function*(policy: RecoverPolicy, stacks: Readonly
   const failed = yield* bringUp(wanted, {
     budget: policy.resumeTimeout,
     steadyTime: policy.steadyTime,
+    permits: yield* Effect.makeSemaphore(actionsAtOnce),
     onState: (stack, state) => Effect.logInfo(`stack '${stack}' is ${state}`)
   })
   const down = new Set(failed.map(({ stack, unit }) => `${stack}/${unit}`))
@@ -79,7 +82,9 @@ const recoverMarker = Effect.fnUntraced(function*(policy: RecoverPolicy, stored:
   const { runId, stacks } = stored.marker
   const lifts = yield* Effect.forEach(stacks, ({ stack, units }) =>
     Effect.map(
-      Effect.forEach(units.toReversed(), (unit) => liftOf(stored, stack, unit)),
+      Effect.forEach(startOrder(units.toReversed()), (unit) => liftOf(stored, stack, unit), {
+        concurrency: "unbounded"
+      }),
       (lifts): StackLift => ({ stack, lifts: lifts.flat() })
     ), { concurrency: "unbounded" })
   const { failed, recovered } = yield* lift(policy, lifts)
@@ -94,6 +99,11 @@ const recoverMarker = Effect.fnUntraced(function*(policy: RecoverPolicy, stored:
   return { recovered, failed, warnings: cleared === undefined ? warnings : [...warnings, cleared.left.message] }
 })
 
+const inStartOrder = (observations: ReadonlyArray<UnitObservation>) =>
+  startOrder(observations.toReversed().map(({ unit }) => unit)).flatMap((unit) =>
+    observations.find((seen) => seen.unit === unit) ?? []
+  )
+
 /**
  * A marker that cannot be read at all: which stacks it held is not known, so every configured stack that is down is
  * started, because an app left down is worse than one started against a wish.
@@ -107,7 +117,7 @@ const recoverDamaged = Effect.fnUntraced(function*(policy: RecoverPolicy, name: 
     control.inspect(stack).pipe(
       Effect.map(({ observations }): StackLift => ({
         stack,
-        lifts: observations.toReversed().flatMap(({ state, unit }) =>
+        lifts: inStartOrder(observations).flatMap(({ state, unit }) =>
           state === "running" ? [] : [{ unit, provedDown: state !== "changing", watchMs: 0 }]
         )
       })),
@@ -117,7 +127,7 @@ const recoverDamaged = Effect.fnUntraced(function*(policy: RecoverPolicy, name: 
           { stack, lifts: [] }
         )
       )
-    ))
+    ), { concurrency: "unbounded" })
   const { failed, recovered } = yield* lift(policy, stacks)
   const notUp = [...failed, ...(yield* Ref.get(unseen))]
   const what = `marker ${name} cannot be read (${reason})`

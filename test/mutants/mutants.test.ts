@@ -2,8 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
+import { judge } from "../support/judge.ts"
 import { playRecovery, recoveries } from "../support/recoveries.ts"
-import { cases, snapshotAgent } from "../support/scenarios.ts"
+import { snapshotAgent } from "../support/agents.ts"
+import { cases } from "../support/scenarios.ts"
 import { load, type Modules, play, violations } from "../support/world.ts"
 import { type Mutant, mutants } from "./mutants.ts"
 
@@ -34,14 +36,8 @@ const interrupted = [3, 40, 120, 200, 280, 330, 380, 430, 480, 530, 580, 640, 70
 const firstCatch = (modules: Modules) =>
   Effect.gen(function*() {
     for (const scenario of cases) {
-      const history = yield* play(modules, scenario)
-      const [wrong] = violations(scenario, history)
+      const [wrong] = judge(scenario, yield* play(modules, scenario))
       if (wrong !== undefined) return `${scenario.name}: ${wrong}`
-      const { consistency, outcome } = history.report ?? {}
-      if (outcome !== scenario.outcome) return `${scenario.name}: ${outcome}`
-      if (scenario.level !== undefined && consistency?.level !== scenario.level) {
-        return `${scenario.name}: ${consistency?.level}`
-      }
     }
     for (const recovery of recoveries) {
       const [wrong] = yield* playRecovery(modules, recovery)

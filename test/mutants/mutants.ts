@@ -17,6 +17,10 @@ export interface Mutant {
 }
 
 const hold = "programs/hold.ts"
+const stopping = "programs/stopping.ts"
+const bringUp = "programs/bringUp.ts"
+const evidence = "programs/evidence.ts"
+const prepare = "programs/prepare.ts"
 const quiesce = "programs/quiesce.ts"
 const follow = "programs/follow.ts"
 
@@ -34,8 +38,8 @@ export const mutants: ReadonlyArray<Mutant> = [
       },
       {
         file: hold,
-        from: "      const up = yield* notDown\n",
-        to: "      yield* Effect.ignore(later)\n      const up = yield* notDown\n"
+        from: "return { stop: stopping.stop,",
+        to: "return { stop: Effect.tap(stopping.stop, () => Effect.ignore(later)),"
       }
     ]
   },
@@ -58,14 +62,14 @@ export const mutants: ReadonlyArray<Mutant> = [
     breaks: "one resume, however many paths ask for it",
     edits: [
       { file: hold, from: "Ref.get(resumed))\n", to: "Effect.succeed(false))\n" },
-      { file: "programs/bringUp.ts", from: "if (!(first && lift.provedDown)) {", to: "if (!first) {" }
+      { file: bringUp, from: "if (!(first && lift.provedDown)) {", to: "if (!first) {" }
     ]
   },
   {
     name: "ignore stop errors",
     breaks: "no backup of a running app is called application consistent",
     edits: [
-      { file: hold, from: "      if (up.length === 0) return\n", to: "      if (up.length >= 0) return\n" },
+      { file: stopping, from: "        if (up.length === 0) return\n", to: "        if (up.length >= 0) return\n" },
       { file: quiesce, from: "if (point.phase !== \"failed\") yield* hold.verifyDown", to: "" }
     ]
   },
@@ -127,14 +131,18 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "a stop under way is not waited for",
     breaks: "a start during a stop that lands later does not leave the app down",
     edits: [
-      { file: hold, from: "    if (fiber !== undefined) yield* Fiber.await(fiber)\n", to: "    void fiber\n" },
-      { file: hold, from: "watchMs: pending ? unit.stopTimeoutMs : 0", to: "watchMs: 0" }
+      {
+        file: stopping,
+        from: "return fiber === undefined ? Effect.void : Fiber.await(fiber)",
+        to: "return Effect.as(Effect.void, fiber)"
+      },
+      { file: hold, from: "watchMs: pending && !entry.settled ? unit.stopTimeoutMs : 0", to: "watchMs: 0" }
     ]
   },
   {
     name: "a stop that failed is believed to be over",
     breaks: "a stop that lands late does not leave the app down",
-    edits: [{ file: hold, from: "watchMs: pending ? unit.stopTimeoutMs : 0", to: "watchMs: 0" }]
+    edits: [{ file: hold, from: "watchMs: pending && !entry.settled ? unit.stopTimeoutMs : 0", to: "watchMs: 0" }]
   },
   {
     name: "the resume can be interrupted",
@@ -192,7 +200,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     breaks: "nothing is started that the run did not stop",
     edits: [{
       file: "programs/plan.ts",
-      from: "held: inState(\"running\")",
+      from: "held: among(inState(\"running\"), units.units)",
       to: "held: observations.map(({ unit }) => unit)"
     }]
   },
@@ -213,5 +221,243 @@ export const mutants: ReadonlyArray<Mutant> = [
       from: "Effect.forEach(held, resumeStack, { concurrency: \"unbounded\" })",
       to: "Effect.forEach(held, resumeStack)"
     }]
+  },
+  {
+    name: "a failed stop is believed to be settled",
+    breaks: "a stop that lands late does not leave the app down",
+    edits: [{ file: stopping, from: "settled: isSettled(exit.cause)", to: "settled: true" }]
+  },
+  {
+    name: "a stop that cannot land is watched for",
+    breaks: "a run does not wait for what cannot be",
+    edits: [{ file: stopping, from: "settled: isSettled(exit.cause)", to: "settled: false" }]
+  },
+  {
+    name: "what a stop has seen counts whatever it is",
+    breaks: "no backup of a running app is called application consistent",
+    edits: [{ file: stopping, from: "sent.seen?.state === \"stopped\"", to: "sent.seen !== undefined" }]
+  },
+  {
+    name: "a start that is over is waited for",
+    breaks: "the app is down no longer than its starts need",
+    edits: [{
+      file: bringUp,
+      from: "state === \"running\" || ended === true,",
+      to: "state === \"running\" || (ended && false),"
+    }]
+  },
+  {
+    name: "starts in no order",
+    breaks: "dependencies are started first",
+    edits: [{ file: bringUp, from: "dependencies(lifts.map(({ unit }) => unit))", to: "dependencies([])" }]
+  },
+  {
+    name: "starts in no order after the first round",
+    breaks: "dependencies are started first",
+    edits: [{
+      file: bringUp,
+      from: "dependencies(lifts.map(({ unit }) => unit))",
+      to: "dependencies(first ? lifts.map(({ unit }) => unit) : [])"
+    }]
+  },
+  {
+    name: "only the start of a dependency is waited for",
+    breaks: "a unit is started once its dependencies are up",
+    edits: [{ file: bringUp, from: "gates.get(unit)?.[until]", to: "gates.get(unit)?.[\"started\"]" }]
+  },
+  {
+    name: "every dependency is waited for until it is up",
+    breaks: "the app is down no longer than its dependencies say",
+    edits: [{ file: bringUp, from: "gates.get(unit)?.[until]", to: "gates.get(unit)?.[\"up\"]" }]
+  },
+  {
+    name: "a dependency that fails keeps its dependents down",
+    breaks: "a unit that will not start does not keep the others down",
+    edits: [{
+      file: bringUp,
+      from: "Effect.ensuring(Effect.zipRight(Deferred.succeed(started, undefined), Deferred.succeed(up, undefined))),",
+      to:
+        "Effect.tap((error) => error === undefined ? Effect.zipRight(Deferred.succeed(started, undefined), Deferred.succeed(up, undefined)) : Effect.void),"
+    }]
+  },
+  {
+    name: "stops in no order",
+    breaks: "dependents are stopped first",
+    edits: [{ file: stopping, from: "dependencies(held)", to: "dependencies([])" }]
+  },
+  {
+    name: "a dependent that is not down does not count",
+    breaks: "nothing is taken from under a unit that may be up",
+    edits: [{ file: stopping, from: "(free) => free ?", to: "(free) => free || true ?" }]
+  },
+  {
+    name: "stops go on although the resume has begun",
+    breaks: "the resume begins as soon as the stops that were sent have ended",
+    edits: [{ file: stopping, from: "    if (yield* Ref.get(closing)) return undefined\n", to: "" }]
+  },
+  {
+    name: "who waits for a turn to stop is not told of the resume",
+    breaks: "a stack comes up as soon as its own stops have ended",
+    edits: [{
+      file: stopping,
+      from: "Effect.zipRight(Ref.set(closing, true), permits.resize(Infinity))",
+      to: "Ref.set(closing, true)"
+    }]
+  },
+  {
+    name: "any number of stops at a time",
+    breaks: "eight actions at a time",
+    edits: [{ file: stopping, from: "Effect.makeSemaphore(actionsAtOnce)", to: "Effect.makeSemaphore(1_000)" }]
+  },
+  {
+    name: "any number of starts at a time",
+    breaks: "eight actions at a time",
+    edits: [{ file: hold, from: "Effect.makeSemaphore(actionsAtOnce)", to: "Effect.makeSemaphore(1_000)" }]
+  },
+  {
+    name: "any number of starts at a time in recover",
+    breaks: "eight actions at a time",
+    edits: [{
+      file: "programs/recover.ts",
+      from: "Effect.makeSemaphore(actionsAtOnce)",
+      to: "Effect.makeSemaphore(1_000)"
+    }]
+  },
+  {
+    name: "one action at a time",
+    breaks: "independent branches are stopped and started side by side",
+    edits: [{ file: bringUp, from: "actionsAtOnce = 8", to: "actionsAtOnce = 1" }]
+  },
+  {
+    name: "who waits for a health keeps others from their start",
+    breaks: "a permit is held only while a start is under way",
+    edits: [
+      { file: bringUp, from: "    Effect.exit,\n    permits.withPermits(1)\n", to: "    Effect.exit\n" },
+      {
+        file: bringUp,
+        from: "attempt(permits, stack, lift, first, Deferred.succeed(started, undefined))",
+        to: "permits.withPermits(1)(attempt(permits, stack, lift, first, Deferred.succeed(started, undefined)))"
+      }
+    ]
+  },
+  {
+    name: "a circle is waited for",
+    breaks: "a damaged marker hangs nobody",
+    edits: [{
+      file: "domain/Order.ts",
+      from: "        cycle ??= [",
+      to: "        after.push(dependency)\n        cycle ??= ["
+    }]
+  },
+  {
+    name: "the order ends at a unit that is down",
+    breaks: "a unit is stopped before what it needs through a job that has run",
+    edits: [{
+      file: "programs/plan.ts",
+      from: "held: among(inState(\"running\"), units.units)",
+      to: "held: inState(\"running\")"
+    }]
+  },
+  {
+    name: "recover looks at one unit after the other",
+    breaks: "a recovery takes no longer than its slowest unit",
+    edits: [{
+      file: "programs/recover.ts",
+      from: "liftOf(stored, stack, unit), {\n        concurrency: \"unbounded\"\n      }),",
+      to: "liftOf(stored, stack, unit)),"
+    }]
+  },
+  {
+    name: "interference does not count",
+    breaks: "'application' is said only on evidence",
+    edits: [{ file: evidence, from: "    yield* recorder.against(reason)\n", to: "    void reason\n" }]
+  },
+  {
+    name: "interference is not asked for with the app up",
+    breaks: "'application' is said only on evidence",
+    edits: [{
+      file: evidence,
+      from: "    yield* tellOutside(recorder, stack)\n    yield* interference(recorder, stack)\n",
+      to: "    yield* tellOutside(recorder, stack)\n"
+    }]
+  },
+  {
+    name: "interference is not asked for at the snapshot",
+    breaks: "'application' is said only on evidence",
+    edits: [{ file: evidence, from: "[...held, ...idle, ...others]", to: "[...held, ...idle]" }]
+  },
+  {
+    name: "a control that cannot tell what interferes is believed",
+    breaks: "'application' is said only on evidence",
+    edits: [{ file: evidence, from: "    yield* recorder.against(\"shared-data\")\n", to: "" }]
+  },
+  {
+    name: "a control that does not tell what interferes is waited for",
+    breaks: "the app is not down for a question that nobody answers",
+    edits: [{ file: evidence, from: "    Effect.timeout(lookTimeout),\n", to: "" }]
+  },
+  {
+    name: "the same interference is told again and again",
+    breaks: "a warning is worth reading",
+    edits: [{ file: evidence, from: "recorder.warnOnce(detail)", to: "recorder.warn(detail)" }]
+  },
+  {
+    name: "a unit that stands still counts as shut down",
+    breaks: "'application' is said only on evidence",
+    edits: [{
+      file: evidence,
+      from: "  if (wasShutDown && seen.frozen !== true) return\n",
+      to: "  if (before) return\n"
+    }]
+  },
+  {
+    name: "what the stop left frozen is forgotten at the snapshot",
+    breaks: "'application' is said only on evidence",
+    edits: [{ file: evidence, from: "down, down?.frozen !== true", to: "down, true" }]
+  },
+  {
+    name: "what is frozen at the snapshot is not seen",
+    breaks: "'application' is said only on evidence",
+    edits: [{ file: evidence, from: "wasShutDown && seen.frozen !== true", to: "wasShutDown" }]
+  },
+  {
+    name: "one prepare",
+    breaks: "the stop has little to write",
+    edits: [{
+      file: prepare,
+      from: "    yield* Effect.forEach(worth, again,",
+      to: "    yield* Effect.forEach([], again,"
+    }]
+  },
+  {
+    name: "the second prepare is told too",
+    breaks: "an event is worth reading",
+    edits: [{
+      file: prepare,
+      from: "const again = (stack: StackName) => Effect.catchAll(control.prepare(stack), warnOf)",
+      to: "const again = (stack: StackName) => first(stack)"
+    }]
+  },
+  {
+    name: "a prepare that failed is repeated",
+    breaks: "a prepare is no burden for the app",
+    edits: [{ file: prepare, from: "return done && Duration", to: "return (done || true) && Duration" }]
+  },
+  {
+    name: "a long prepare is repeated",
+    breaks: "a prepare is no burden for the app",
+    edits: [{ file: prepare, from: "Duration.lessThanOrEqualTo(took, repeatable)", to: "(took !== undefined)" }]
+  },
+  {
+    name: "the agent prepares after the stacks",
+    breaks: "what was written during the sync is written before the stop",
+    edits: [
+      { file: prepare, from: "    yield* Effect.catchAll(backup.prepare, warnOf)\n", to: "" },
+      {
+        file: prepare,
+        from: "concurrency: \"unbounded\", discard: true })\n",
+        to: "concurrency: \"unbounded\", discard: true })\n    yield* Effect.catchAll(backup.prepare, warnOf)\n"
+      }
+    ]
   }
 ]

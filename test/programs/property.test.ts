@@ -12,7 +12,9 @@ const behaviour: FastCheck.Arbitrary<Behaviour> = FastCheck.record({
   takes: seconds(8),
   result: pick<NonNullable<Behaviour["result"]>>("succeed", "succeed", "succeed", "fail", "hang", "die"),
   effective: FastCheck.boolean(),
-  clean: FastCheck.boolean()
+  clean: FastCheck.boolean(),
+  frozen: FastCheck.boolean(),
+  healthyAfter: seconds(8)
 }, { requiredKeys: [] })
 
 /** A stop may do anything; what it does late lands within its own timeout, as the memory of a hold is that long. */
@@ -24,11 +26,30 @@ const starts = FastCheck.tuple(
   pick<Behaviour>({}, {}, {}, { takes: 500 }, { result: "fail" })
 ).map(([first, last]) => [...first.map((how) => ({ ...how, takes: how.takes ?? 0 })), last])
 
+const interference: FastCheck.Arbitrary<MemoryStack["interference"]> = FastCheck.option(
+  FastCheck.array(
+    FastCheck.record({
+      takes: seconds(20),
+      result: pick<Behaviour["result"]>("succeed", "succeed", "succeed", "fail", "hang", "die"),
+      found: pick([], [], [], [{ reason: "shared-data", detail: "somebody writes" } as const])
+    }),
+    { minLength: 1, maxLength: 2 }
+  ),
+  { nil: undefined }
+)
+
 const stack = (name: string): FastCheck.Arbitrary<MemoryStack> =>
   FastCheck.record({
     stack: FastCheck.constant(name),
-    units: pick([name], ["front", "db"]),
+    units: pick([name], ["front", "db"], ["front", "left", "right", "db"]),
+    after: pick<MemoryStack["after"]>(undefined, {}, {
+      front: [{ unit: "left", until: "up" }, { unit: "right", until: "started" }, { unit: "db", until: "started" }],
+      left: [{ unit: "db", until: "up" }],
+      db: [{ unit: "right", until: "started" }]
+    }),
     initially: pick("running", "running", "running", "stopped"),
+    frozen: FastCheck.boolean(),
+    interference,
     stop: FastCheck.array(stop, { minLength: 1, maxLength: 1 }),
     start: starts,
     opaque: FastCheck.boolean()

@@ -12,6 +12,7 @@ import * as StackControlMemory from "../../src/layers/StackControlMemory.ts"
 import { quiesce } from "../../src/programs/quiesce.ts"
 import { AgentClient } from "../../src/services/AgentClient.ts"
 import { MarkerStore } from "../../src/services/MarkerStore.ts"
+import { diamond } from "../support/graphCases.ts"
 
 const app = StackName.make("app")
 const policy: RunPolicy = { ...defaults, stacks: [{ stack: app, ...stackDefaults }] }
@@ -50,6 +51,7 @@ describe("quiesce, second by second", () => {
         "dead-man arm",
         "agent request",
         "prepare app",
+        "prepare app",
         "marker write",
         "stop app/app",
         "down app/app",
@@ -58,7 +60,7 @@ describe("quiesce, second by second", () => {
       assert.strictEqual((yield* markers.list).length, 1)
 
       yield* TestClock.adjust("4 seconds")
-      assert.deepStrictEqual((yield* journal.lines).slice(7), ["start app/app", "up app/app", "marker clear"])
+      assert.deepStrictEqual((yield* journal.lines).slice(8), ["start app/app", "up app/app", "marker clear"])
       assert.deepStrictEqual(yield* markers.list, [])
       assert.isTrue(Option.isNone(yield* fiber.poll), "the run must not end before the backup does")
 
@@ -159,6 +161,41 @@ describe("quiesce, second by second", () => {
       assert.isFalse((yield* journal.lines).includes("stop app/app"))
     }).pipe(Effect.provide(world(slow, snapshotAgent, { fails: (operation) => operation === "write" }))))
 
+  it.effect("a stop that breaks tears no other one, and keeps up what it depends on", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.Journal
+      const markers = yield* MarkerStore
+      const broken = MarkerStore.of({
+        ...markers,
+        note: (runId, note) =>
+          note.unit === "left" && note.state === "stopped" ? Effect.die("broken") : markers.note(runId, note)
+      })
+      const fiber = yield* Effect.fork(Effect.exit(Effect.provideService(quiesce(policy), MarkerStore, broken)))
+      yield* TestClock.adjust("1 minute")
+      const exit = yield* Fiber.join(fiber)
+      assert(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+      assert.deepStrictEqual((yield* journal.lines).slice(5), [
+        "stop app/web",
+        "down app/web",
+        "stop app/left",
+        "stop app/right",
+        "down app/left",
+        "down app/right",
+        "start app/right",
+        "start app/left",
+        "agent cancel",
+        "up app/left",
+        "up app/right",
+        "start app/web",
+        "up app/web",
+        "marker clear",
+        "dead-man disarm"
+      ])
+    }).pipe(Effect.provide(world([{
+      ...diamond,
+      perUnit: { right: { stop: [{ takes: "10 seconds" }], start: [{ takes: "2 seconds" }] } }
+    }], snapshotAgent))))
+
   it.effect("the second interruption does not tear the resume", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.Journal
@@ -170,7 +207,7 @@ describe("quiesce, second by second", () => {
       yield* TestClock.adjust("10 seconds")
       assert.isTrue(Exit.isInterrupted(yield* Fiber.await(fiber)))
       assert.deepStrictEqual(
-        (yield* journal.lines).slice(7),
+        (yield* journal.lines).slice(8),
         ["start app/app", "up app/app", "marker clear", "agent cancel", "dead-man disarm"]
       )
     }).pipe(Effect.provide(world(slow, snapshotAgent))))

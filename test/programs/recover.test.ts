@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Exit } from "effect"
 import { RunLock } from "../../src/services/RunLock.ts"
+import { snapshotAgent } from "../support/agents.ts"
 import { playRecovery, recoveries } from "../support/recoveries.ts"
-import { snapshotAgent } from "../support/scenarios.ts"
 import { lines, makeWorld, real } from "../support/world.ts"
 
 describe("recover", () => {

@@ -6,7 +6,9 @@ import type { MarkerNote, StoredMarker } from "../../src/domain/Marker.ts"
 import { RunId } from "../../src/domain/RunId.ts"
 import { StackName, UnitId } from "../../src/domain/Stack.ts"
 import type { MemoryStack } from "../../src/layers/StackControlMemory.ts"
-import { snapshotAgent } from "./scenarios.ts"
+import { snapshotAgent } from "./agents.ts"
+import { diamond } from "./graphCases.ts"
+import { outOfOrder } from "./orderOracle.ts"
 import { lines, makeWorld, type Modules } from "./world.ts"
 
 export interface Recovery {
@@ -20,7 +22,11 @@ export interface Recovery {
   /** Whether a marker is left. Default: no. */
   readonly markerLeft?: boolean
   readonly failed?: ReadonlyArray<string>
+  /** Default: what was started and has not failed. */
+  readonly recovered?: ReadonlyArray<string>
   readonly warned?: RegExp
+  /** When (ms) a line must be in the trace for the first time, or a little later. */
+  readonly at?: Readonly<Record<string, number>>
 }
 
 const runId = RunId.make("01936f00-0000-7000-8000-000000000001")
@@ -28,7 +34,11 @@ const runId = RunId.make("01936f00-0000-7000-8000-000000000001")
 const marker = (
   stack: string,
   notes: Readonly<Record<string, MarkerNote["state"]>>,
-  more: { readonly units?: ReadonlyArray<string>; readonly warning?: string } = {}
+  more: {
+    readonly units?: ReadonlyArray<string>
+    readonly after?: MemoryStack["after"]
+    readonly warning?: string
+  } = {}
 ): StoredMarker => ({
   _tag: "Readable",
   name: runId,
@@ -38,8 +48,11 @@ const marker = (
     stacks: [{
       stack: StackName.make(stack),
       control: "memory",
-      units: (more.units ?? [stack]).map((id) => ({
+      units: (more.units ?? [stack]).map((id, index, all) => ({
         id: UnitId.make(id),
+        after: (more.after === undefined
+          ? all.slice(index + 1, index + 2).map((unit) => ({ unit, until: "up" as const }))
+          : more.after[id] ?? []).map(({ unit, until }) => ({ unit: UnitId.make(unit), until })),
         stopTimeoutMs: 30_000,
         startTimeoutMs: 60_000,
         identity: {}
@@ -53,6 +66,9 @@ const marker = (
   })),
   ...(more.warning === undefined ? {} : { warning: more.warning })
 })
+
+const allStopped = { web: "stopped", left: "stopped", right: "stopped", db: "stopped" } as const
+const many = Array.from({ length: 10 }, (_, index) => `u${index + 1}`)
 
 const down = (stack: string): MemoryStack => ({ stack, initially: "stopped" })
 const up = (stack: string): MemoryStack => ({ stack })
@@ -164,6 +180,88 @@ export const recoveries: ReadonlyArray<Recovery> = [
     stacks: [{ stack: "app", initially: "unknown" }],
     markers: [marker("app", { app: "stopped" })],
     starts: ["app/app"]
+  },
+  {
+    name: "a diamond: dependencies first, branches side by side",
+    stacks: [{ ...diamond, initially: "stopped" }],
+    markers: [marker("app", allStopped, diamond)],
+    starts: ["app/db", "app/right", "app/left", "app/web"],
+    at: { "start app/db": 0, "start app/left": 1_000, "start app/right": 1_000, "start app/web": 2_000 }
+  },
+  {
+    name: "started and up, from the marker",
+    stacks: [{
+      ...diamond,
+      initially: "stopped",
+      // the marker says what was true when the units were stopped
+      after: {},
+      start: [{ takes: "1 second", healthyAfter: "4 seconds" }]
+    }],
+    markers: [marker("app", allStopped, {
+      ...diamond,
+      after: {
+        web: [{ unit: "left", until: "started" }],
+        left: [{ unit: "db", until: "started" }],
+        right: [{ unit: "db", until: "up" }]
+      }
+    })],
+    starts: ["app/db", "app/left", "app/web", "app/right"],
+    at: { "start app/db": 0, "start app/left": 1_000, "start app/web": 2_000, "start app/right": 5_000 }
+  },
+  {
+    name: "what is up is not waited for",
+    stacks: [{ ...diamond, unitsInitially: { web: "stopped", left: "stopped" } }],
+    markers: [marker("app", allStopped, diamond)],
+    starts: ["app/left", "app/web"],
+    at: { "start app/left": 0, "start app/web": 1_000 }
+  },
+  {
+    name: "a dependency that never starts does not keep its dependents down",
+    stacks: [{ ...diamond, initially: "stopped", perUnit: { db: { start: [{ result: "fail" }] } } }],
+    markers: [marker("app", allStopped, diamond)],
+    starts: ["app/db", "app/right", "app/left", "app/web"],
+    stayDown: ["app/db"],
+    markerLeft: true,
+    failed: ["app/db"],
+    at: { "start app/left": 0, "start app/web": 1_000 }
+  },
+  {
+    name: "a circle in a marker",
+    stacks: [{ ...diamond, initially: "stopped", after: {} }],
+    markers: [marker("app", allStopped, {
+      ...diamond,
+      after: {
+        web: [{ unit: "left", until: "up" }],
+        left: [{ unit: "db", until: "up" }],
+        right: [{ unit: "right", until: "up" }, { unit: "gone", until: "up" }],
+        db: [{ unit: "web", until: "started" }]
+      }
+    })],
+    // where the circle is cut does not matter
+    starts: ["app/right", "app/web", "app/db", "app/left"]
+  },
+  {
+    name: "units whose stops are under way are waited for side by side",
+    stacks: [{ ...diamond, initially: "changing" }],
+    markers: [marker("app", { web: "stopping", left: "stopping", right: "stopping", db: "stopping" }, diamond)],
+    starts: ["app/db", "app/right", "app/left", "app/web"],
+    recovered: [],
+    // once before anything is decided, and once more before the first start
+    at: { "start app/db": 70_000 }
+  },
+  {
+    name: "many units are started eight at a time",
+    stacks: [{ stack: "app", units: many, initially: "stopped", after: {}, start: [{ takes: "1 second" }] }],
+    markers: [marker("app", {}, { units: many, after: {} })],
+    starts: many.toReversed().map((unit) => `app/${unit}`),
+    at: { "start app/u3": 0, "start app/u2": 1_000 }
+  },
+  {
+    name: "a marker that cannot be read, and a diamond that is down",
+    stacks: [{ ...diamond, initially: "stopped" }, { ...diamond, stack: "other", unitsInitially: { web: "stopped" } }],
+    markers: [{ _tag: "Damaged", name: "x", reason: "0 bytes" }],
+    starts: ["app/db", "other/web", "app/right", "app/left", "app/web"],
+    at: { "start app/db": 0, "start app/left": 1_000, "start app/right": 1_000, "start app/web": 2_000 }
   }
 ]
 
@@ -189,9 +287,16 @@ export const playRecovery = (modules: Modules, recovery: Recovery) =>
     }
     differ("started", starts, recovery.starts)
     differ("down", after.down, recovery.stayDown ?? [])
+    for (const [line, at] of Object.entries(recovery.at ?? {})) {
+      const is = after.trace.find(({ what }) => what === line)?.at ?? Infinity
+      if (is < at || is >= at + 500) wrong.push(`'${line}' at ${is}, not ${at}`)
+    }
+    // in the order that the control says; a marker may say another one
+    const takesPart = (stack: MemoryStack, unit: string) => recovery.starts.includes(`${stack.stack}/${unit}`)
+    wrong.push(...outOfOrder(recovery.stacks, after.trace, { takesPart }))
     differ("failed", exit.value.failed.map(({ stack, unit }) => `${stack}/${unit}`), recovery.failed ?? [])
-    const started = recovery.starts.filter((at) => !(recovery.failed ?? []).includes(at))
-    differ("recovered", exit.value.recovered.map(({ stack, unit }) => `${stack}/${unit}`), started)
+    const started = recovery.recovered ?? recovery.starts.filter((at) => !(recovery.failed ?? []).includes(at))
+    differ("recovered", exit.value.recovered.map(({ stack, unit }) => `${stack}/${unit}`).sort(), [...started].sort())
     if ((after.markers.length > 0) !== (recovery.markerLeft ?? false)) {
       wrong.push(`markers left: ${after.markers.length}`)
     }

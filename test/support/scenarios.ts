@@ -3,45 +3,17 @@
  * in `world.ts` judges all of them by the same promises.
  */
 import { Duration } from "effect"
-import type { AgentScript, Fault } from "../../src/layers/AgentClientMemory.ts"
-import type { Outcome } from "../../src/domain/Report.ts"
-import type { Reason } from "../../src/domain/Consistency.ts"
-import type { Scenario } from "./world.ts"
-
-export interface Case extends Scenario {
-  readonly name: string
-  readonly outcome: Outcome
-  readonly level?: "application" | "crash" | "none"
-  readonly reasons?: ReadonlyArray<Reason>
-  /** Stacks that must be neither stopped nor started. */
-  readonly untouched?: ReadonlyArray<string>
-  /** By when (ms) the first start of a stack must have been asked. */
-  readonly upBy?: Readonly<Record<string, number>>
-}
-
-/** A storage snapshot after 2 s, the end after 20 s. */
-export const snapshotAgent: AgentScript = {
-  phases: [
-    { at: 0, phase: "running", mode: "snapshot" },
-    { at: "2 seconds", phase: "snapshotted" },
-    { at: "20 seconds", phase: "done", artifact: "backup.tar.zst" }
-  ]
-}
-
-const after = (...phases: AgentScript["phases"]): AgentScript => ({ phases })
-
-const faultAt = (
-  operation: Parameters<NonNullable<AgentScript["fault"]>>[0],
-  fault: Fault,
-  when: (n: number) => boolean = () => true
-): AgentScript["fault"] =>
-(called, n) => called === operation && when(n) ? fault : undefined
+import { after, faultAt, snapshotAgent } from "./agents.ts"
+import { evidenceCases } from "./evidenceCases.ts"
+import { graphCases } from "./graphCases.ts"
+import type { Case } from "./judge.ts"
+import { prepareCases } from "./prepareCases.ts"
 
 const app = { stack: "app" } as const
 const web = { stack: "web", units: ["front", "back", "db"] } as const
 const slow = { stack: "app", stop: [{ takes: "1 second" }], start: [{ takes: "1 second" }] } as const
 
-export const cases: ReadonlyArray<Case> = [
+const plainCases: ReadonlyArray<Case> = [
   {
     name: "resume at snapshotted, follow to done",
     stacks: [slow],
@@ -239,6 +211,42 @@ export const cases: ReadonlyArray<Case> = [
     stacks: [{ stack: "app", opaque: true, stop: [{ result: "fail", effective: true, lands: "8 seconds" }] }],
     agent: snapshotAgent,
     outcome: "backup-failed"
+  },
+  {
+    name: "a stop fails, and nothing of it can land: it is not watched for",
+    stacks: [{ stack: "app", stop: [{ result: "fail", settled: true }] }],
+    agent: snapshotAgent,
+    outcome: "backup-failed",
+    at: { "marker clear": 1_000 }
+  },
+  {
+    name: "a stop fails and may land: it is watched for",
+    stacks: [{ stack: "app", stop: [{ result: "fail" }] }],
+    agent: snapshotAgent,
+    outcome: "backup-failed",
+    at: { "marker clear": 30_000 }
+  },
+  {
+    name: "a stop has seen its unit down",
+    stacks: [{ stack: "app", stop: [{ takes: "1 second", seen: true }] }],
+    agent: snapshotAgent,
+    outcome: "ok",
+    level: "application",
+    at: { "agent quiesced": 1_000 }
+  },
+  {
+    name: "a stop has seen its unit up",
+    stacks: [{ stack: "app", stop: [{ effective: false, seen: true }] }],
+    agent: snapshotAgent,
+    outcome: "backup-failed"
+  },
+  {
+    name: "a stop has seen its unit up, and it goes down later",
+    stacks: [{ stack: "app", stop: [{ takes: "1 second", lands: "3 seconds", seen: true }] }],
+    agent: snapshotAgent,
+    outcome: "ok",
+    level: "application",
+    at: { "agent quiesced": 3_000 }
   },
   {
     name: "a stop hangs and the stack is down",
@@ -537,6 +545,14 @@ export const cases: ReadonlyArray<Case> = [
     outcome: "ok"
   },
   {
+    name: "a start has led to nothing and is over: it is tried again at once",
+    stacks: [{ stack: "app", start: [{ effective: false, ended: true }, {}] }],
+    agent: snapshotAgent,
+    outcome: "ok",
+    level: "application",
+    at: { "up app/app": 2_500 }
+  },
+  {
     name: "one unit never starts, the others do",
     stacks: [{ stack: "bad", start: [{ result: "fail" }] }, web],
     agent: snapshotAgent,
@@ -641,19 +657,7 @@ export const cases: ReadonlyArray<Case> = [
     outcome: "aborted",
     upBy: { app: 6_000 }
   },
-  {
-    name: "a prepare that fails is a warning",
-    stacks: [{ stack: "app", prepare: [{ result: "fail" }] }],
-    agent: snapshotAgent,
-    outcome: "ok",
-    level: "application"
-  },
-  {
-    name: "a prepare that hangs is a warning",
-    stacks: [{ stack: "app", prepare: [{ result: "hang" }] }],
-    agent: snapshotAgent,
-    outcome: "ok",
-    level: "application"
-  },
   { name: "another run holds the lock", stacks: [app], agent: snapshotAgent, locked: true, outcome: "busy" }
 ]
+
+export const cases: ReadonlyArray<Case> = [...plainCases, ...graphCases, ...evidenceCases, ...prepareCases]

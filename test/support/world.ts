@@ -12,6 +12,7 @@ import type { JournalEntry } from "../../src/layers/Journal.ts"
 import type { MarkerStoreMemoryOptions } from "../../src/layers/MarkerStoreMemory.ts"
 import type { MemoryStack } from "../../src/layers/StackControlMemory.ts"
 import type { QuiesceError } from "../../src/programs/errors.ts"
+import { firstBehaviour, isOurs, outOfOrder, unitNames } from "./orderOracle.ts"
 import { VirtualTime } from "./virtualTime.ts"
 
 /** The modules under test: the real ones, or a mutant's. */
@@ -29,6 +30,8 @@ export const load = async (root: string) => {
     lock: await at("layers/RunLockMemory.ts") as typeof import("../../src/layers/RunLockMemory.ts"),
     deadMan: await at("layers/DeadManMemory.ts") as typeof import("../../src/layers/DeadManMemory.ts"),
     sink: await at("services/EventSink.ts") as typeof import("../../src/services/EventSink.ts"),
+    agentClient: await at("services/AgentClient.ts") as typeof import("../../src/services/AgentClient.ts"),
+    stackControl: await at("services/StackControl.ts") as typeof import("../../src/services/StackControl.ts"),
     runLock: await at("services/RunLock.ts") as typeof import("../../src/services/RunLock.ts"),
     markerStore: await at("services/MarkerStore.ts") as typeof import("../../src/services/MarkerStore.ts")
   }
@@ -72,6 +75,8 @@ export interface History {
   readonly exit: Exit.Exit<Report, QuiesceError> | undefined
   readonly report: Report | undefined
   readonly journal: ReadonlyArray<JournalEntry>
+  /** Stops and starts with their ends: see `StackWorld`. */
+  readonly trace: ReadonlyArray<JournalEntry>
   readonly events: ReadonlyArray<RunEvent>
   readonly markers: ReadonlyArray<StoredMarker>
   readonly down: ReadonlyArray<string>
@@ -104,10 +109,20 @@ export const makeWorld = (modules: Modules, scenario: Scenario) =>
       Effect.sync(() => new VirtualTime(scenario.reversed ?? false)),
       (time) => Effect.sync(() => time.freeze())
     )
+    const { AgentClient } = modules.agentClient
+    const { Journal } = modules.journal
+    // the journal also tells when the agent was asked to prepare
+    const agent = Layer.effect(
+      AgentClient,
+      Effect.zipWith(AgentClient, Journal, (client, journal) => ({
+        ...client,
+        prepare: (runId) => Effect.zipRight(journal.record("agent prepare"), client.prepare(runId))
+      }))
+    ).pipe(Layer.provide(modules.agent.layer(scenario.agent)))
     const context = yield* Layer.build(
       Layer.mergeAll(
         modules.control.layer(scenario.stacks),
-        modules.agent.layer(scenario.agent),
+        agent,
         modules.markers.layer(scenario.markers),
         modules.lock.layer,
         modules.deadMan.layer({ fails: scenario.deadManFails })
@@ -130,6 +145,7 @@ export const makeWorld = (modules: Modules, scenario: Scenario) =>
         exit,
         report: all.findLast((event) => event.type === "report"),
         journal: yield* journal.entries,
+        trace: yield* world.trace,
         events: all,
         markers: yield* Effect.orDie(Effect.retry(markers.list, { times: 3 })),
         down: yield* world.down
@@ -171,7 +187,23 @@ export const makeWorld = (modules: Modules, scenario: Scenario) =>
       return exit as Exit.Exit<RecoverReport, unknown> | undefined
     })
 
-    return { run, recover, history: history(undefined), world, journal, markers, policy, time, context: withSink }
+    const control = Context.get(context, modules.stackControl.StackControl)
+    /** The units of a stack, as its control has them. */
+    const units = (stack: string) =>
+      Effect.map(control.inspect(modules.stack.StackName.make(stack)), ({ units }) => units)
+
+    return {
+      run,
+      recover,
+      units,
+      history: history(undefined),
+      world,
+      journal,
+      markers,
+      policy,
+      time,
+      context: withSink
+    }
   })
 
 /** Runs one scenario in a fresh world. */
@@ -183,7 +215,7 @@ export const play = (modules: Modules, scenario: Scenario) =>
 
 const unitsOf = (scenario: Scenario) =>
   scenario.stacks.flatMap((stack) =>
-    (stack.units ?? [stack.stack]).map((unit) => ({ stack, unit, at: `${stack.stack}/${unit}` }))
+    unitNames(stack).map((unit) => ({ stack, unit, at: `${stack.stack}/${unit}`, ours: isOurs(stack, unit) }))
   )
 
 /** When the storage was read, by the script: the time of `snapshotted`, or of a `done` without it. */
@@ -213,11 +245,10 @@ export const violations = (scenario: Scenario, history: History & { readonly dow
   const all = log.map(({ what }) => what)
   const meddled = new Set((scenario.meddle ?? []).map(({ stack, unit }) => `${stack}/${unit ?? stack}`))
   const report = history.report
-  if (history.exit === undefined) return ["the run did not end"]
+  if (history.exit === undefined) return ["the run did not end", ...outOfOrder(scenario.stacks, history.trace)]
   if (report === undefined && scenario.interruptAtOperation === undefined) wrong.push("there is no report")
 
-  for (const { at, stack } of unitsOf(scenario)) {
-    const ours = (stack.initially ?? "running") === "running"
+  for (const { at, ours } of unitsOf(scenario)) {
     const stops = all.filter((what) => what === `stop ${at}`).length
     const ups = all.filter((what) => what === `up ${at}`).length
     const downs = all.filter((what) => what === `down ${at}`).length
@@ -257,15 +288,16 @@ export const violations = (scenario: Scenario, history: History & { readonly dow
   const before = cancelled < 0 ? [] : all.slice(0, cancelled)
   const stopping = before.filter((what) => what.startsWith("stop ")).length
   const stoppedBefore = before.filter((what) => what.startsWith("down ")).length
-  const plain = scenario.stacks.every(({ stop = [] }) =>
-    stop.every(({ lands, result }) => lands === undefined && (result ?? "succeed") === "succeed")
-  )
+  const plain = unitsOf(scenario).every(({ stack, unit }) => {
+    const { lands, result = "succeed" } = firstBehaviour(stack, unit, "stop")
+    return lands === undefined && result === "succeed"
+  })
   if (plain && stopping > 0 && stopping === stoppedBefore && !before.some((what) => what.startsWith("start "))) {
     wrong.push("the backup was cancelled before the resume")
   }
 
   const downAtEnd = history.downAtExit?.filter((at) => !meddled.has(at)) ?? []
-  const held = unitsOf(scenario).filter(({ stack }) => (stack.initially ?? "running") === "running")
+  const held = unitsOf(scenario).filter(({ ours }) => ours)
   if (downAtEnd.some((at) => held.some((unit) => unit.at === at)) && report?.exitCode !== 4) {
     wrong.push(`exit code ${report?.exitCode} with ${downAtEnd.join(", ")} down`)
   }
@@ -273,13 +305,28 @@ export const violations = (scenario: Scenario, history: History & { readonly dow
   const point = pointTime(scenario, history)
   if (report?.consistency.level === "application") {
     const told = log.find(({ what }) => what === "agent quiesced")
-    for (const { at, stack } of unitsOf(scenario)) {
-      const initially = (stack.initially ?? "running") === "running"
+    for (const { at, ours, stack, unit } of unitsOf(scenario)) {
       if (told === undefined || point === undefined) wrong.push("'application' is claimed without a snapshot")
-      else if (wasUp(history, at, initially, told.at + 1, point)) wrong.push(`'application' is claimed with ${at} up`)
-      const behaviour = all.includes(`stop ${at}`) ? stack.stop?.[0] : undefined
-      if (behaviour?.clean === false || (behaviour?.result ?? "succeed") !== "succeed") {
+      else if (wasUp(history, at, ours, told.at + 1, point)) wrong.push(`'application' is claimed with ${at} up`)
+      const { clean, frozen, result = "succeed" } = all.includes(`stop ${at}`)
+        ? firstBehaviour(stack, unit, "stop")
+        : {}
+      if (clean === false || result !== "succeed") {
         wrong.push(`'application' is claimed after an unclean stop of ${at}`)
+      }
+      if (frozen === true || (!ours && stack.frozen === true && !meddled.has(at))) {
+        wrong.push(`'application' is claimed with ${at} frozen`)
+      }
+    }
+    for (const { interference, stack } of scenario.stacks) {
+      const asked = all.filter((what) => what.startsWith(`interference ${stack}:`)).length
+      const answers = Array.from(
+        { length: interference === undefined ? 0 : asked },
+        (_, n) => interference?.[n] ?? interference?.at(-1)
+      )
+      if (interference !== undefined && asked < 2) wrong.push(`'application' is claimed without a question to ${stack}`)
+      if (answers.some((what) => (what?.result ?? "succeed") !== "succeed" || (what?.found ?? []).length > 0)) {
+        wrong.push(`'application' is claimed with ${stack} interfered with`)
       }
     }
     const limit = Duration.toMillis(scenario.policy?.maxDowntime ?? "2 minutes")
@@ -292,10 +339,13 @@ export const violations = (scenario: Scenario, history: History & { readonly dow
 
   const started = log.find(({ what }) => what.startsWith("start "))
   const heard = scenario.agent.fault === undefined && scenario.interruptAtOperation === undefined
-  for (const { stack } of heard && point !== undefined ? scenario.stacks : []) {
+  const stacks = heard && point !== undefined ? scenario.stacks : []
+  for (const { stack } of stacks) {
     const first = (verb: string) => log.find(({ what }) => what.startsWith(`${verb} ${stack}/`))
     const late = (first("start")?.at ?? 0) - (point ?? 0)
-    if (first("stop") !== undefined && late > 2_000) {
+    // a control that does not say what interferes is waited for
+    const silent = stacks.some(({ interference = [] }) => interference.some(({ result }) => result === "hang"))
+    if (first("stop") !== undefined && late > 2_000 + (silent ? 15_000 : 0)) {
       wrong.push(`the resume of ${stack} came ${late} ms after the snapshot`)
     }
   }
@@ -306,7 +356,7 @@ export const violations = (scenario: Scenario, history: History & { readonly dow
   if (report?.outcome === "ok" && history.markers.length > 0 && scenario.markers?.fails === undefined) {
     wrong.push("a marker is left after a good run")
   }
-  return wrong
+  return [...wrong, ...outOfOrder(scenario.stacks, history.trace, { meddled })]
 }
 
 /** The typed error of a run, by its tag; `undefined` for a success. */
