@@ -10,7 +10,7 @@ import { io } from "./disk.ts"
 import { tail } from "./outputTail.ts"
 import { spawn } from "./process.ts"
 import { directoryName } from "./snapshotPlace.ts"
-import { environment, notStarted } from "./tool.ts"
+import { environment, niceOf, notStarted } from "./tool.ts"
 
 /** The archive could not be made or written. */
 export class ArchiveFailed extends Schema.TaggedError<ArchiveFailed>()("ArchiveFailed", {
@@ -91,10 +91,12 @@ export const writeArchive = Effect.fnUntraced(
   function*(options: {
     readonly stateDir: string
     readonly path: string
+    readonly background?: boolean | undefined
     readonly handle: FileHandle
     readonly onRead: (bytes: number) => void
   }) {
-    const child = yield* spawn({ argv: argv(options.path), env: environment(options.stateDir) }).pipe(
+    const spec = { argv: argv(options.path), env: environment(options.stateDir), nice: niceOf(options.background) }
+    const child = yield* spawn(spec).pipe(
       Effect.mapError((error) => new ArchiveFailed({ reason: notStarted(error) }))
     )
     const output = tail([child.stderr], checkpoints(options.onRead))

@@ -6,21 +6,21 @@ import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import { io, realDirectory, syncFileSystem } from "./disk.ts"
 import * as Place from "./snapshotPlace.ts"
-import type { Kind, Options } from "./snapshotting.ts"
+import type { Kind, Located, Options } from "./snapshotting.ts"
 import { tool } from "./tool.ts"
 
 /** cp(1) that keeps owner, mode, times, links, ACLs and extended attributes. `-T`: never into an existing directory. */
 export const cp = (reflink: "always" | "never") => ["cp", "-a", `--reflink=${reflink}`, "-T"] as const
 
 /** Beside the source. */
-export const locate = (options: Options): Kind["locate"] =>
+export const locate = (options: Options): Kind<Located>["locate"] =>
   Effect.map(realDirectory(options.source), (source) => {
     const place = Place.beside(source, options.stateDir)
     return { place, path: place.stable }
   })
 
 /** Copies to the temporary name, gives it the final one, and syncs: a copy that fails has no name that looks finished. */
-export const create = (options: Options, reflink: "always" | "never"): Kind["create"] => (place) =>
+export const create = (options: Options, reflink: "always" | "never"): Kind<Located>["create"] => ({ place }) =>
   Effect.gen(function*() {
     const source = yield* realDirectory(options.source)
     yield* tool(options.stateDir, [...cp(reflink), "--", source, place.partial])

@@ -32,6 +32,7 @@ export interface JobOptions {
   readonly source: string
   /** How long the slot is held for a controller that does not say `quiesced`. */
   readonly readyTimeout: Duration.DurationInput
+  readonly transferDelay: Duration.DurationInput
 }
 
 export interface JobServices {
@@ -106,16 +107,25 @@ const body = Effect.fnUntraced(function*(job: Job, options: JobOptions, services
   const capability = yield* services.capability
   yield* transfer.sweep
   yield* snapshotter.sweep
+  const take = yield* snapshotter.reserve
   yield* update(job, { phase: "ready", effectiveMode: capability.mode })
   yield* Deferred.await(job.quiesced).pipe(Effect.timeoutFail({
     duration: options.readyTimeout,
     onTimeout: () => new NotQuiesced({ after: Duration.format(options.readyTimeout) })
   }))
   yield* update(job, { phase: "running" })
-  const snapshot = yield* snapshotter.take
-  if (Option.isSome(snapshot)) yield* update(job, { phase: "snapshotted", effectiveMode: snapshot.value.mode })
+  const snapshot = yield* take
+  if (Option.isSome(snapshot)) {
+    yield* update(job, { phase: "snapshotted", effectiveMode: snapshot.value.mode })
+    yield* Effect.sleep(options.transferDelay)
+  }
   const path = Option.match(snapshot, { onNone: () => source, onSome: ({ path }) => path })
-  return yield* transfer.run({ runId: job.runId, path, onProgress: yield* reporter(job) })
+  return yield* transfer.run({
+    runId: job.runId,
+    path,
+    background: Option.isSome(snapshot),
+    onProgress: yield* reporter(job)
+  })
 })
 
 const describe = (cause: Cause.Cause<{ readonly message: string }>): string =>

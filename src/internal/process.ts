@@ -42,6 +42,8 @@ export interface ProcessSpec {
    */
   readonly stdout?: "pipe" | "ignore" | number | undefined
   readonly stderr?: "pipe" | "ignore" | number | undefined
+  /** The nice value (setpriority(2)), which what it starts inherits. Default: ours. */
+  readonly nice?: number | undefined
   /** File descriptors that the child inherits as 3, 4, ... */
   readonly inherit?: ReadonlyArray<number> | undefined
 }
@@ -89,6 +91,11 @@ const attempt = <A>(act: () => A): A | Error => {
   }
 }
 
+const renice = (pid: number, nice: number | undefined) => {
+  // it has ended already (ESRCH), or it is below ours (EPERM): then it works as it is
+  if (nice !== undefined) attempt(() => Os.setPriority(pid, nice))
+}
+
 /** Starts the child. The close of the scope ends its whole group if it still runs. */
 export const spawn = (
   spec: ProcessSpec,
@@ -117,6 +124,7 @@ export const spawn = (
         })
         child.once("spawn", () => {
           const pid = child.pid ?? 0
+          renice(pid, spec.nice)
           const exit = Deferred.await(ended)
           for (const stream of [child.stdout, child.stderr]) stream?.on("error", () => undefined)
           resume(Effect.succeed({

@@ -7,7 +7,8 @@ import {
   type SnapshotCapability,
   SnapshotFailed,
   type Snapshotter,
-  SnapshotUnsupported
+  SnapshotUnsupported,
+  type Take
 } from "../services/Snapshotter.ts"
 import { realDirectory, syncFileSystem } from "./disk.ts"
 import { removeTree } from "./removeTree.ts"
@@ -21,16 +22,23 @@ export interface Options {
   readonly stateDir: string
 }
 
+/** Where the snapshot lies, and what in it the transfer reads. */
+export interface Located {
+  readonly place: Place.Place
+  readonly path: string
+}
+
 /** One kind of snapshot. */
-export interface Kind {
+export interface Kind<L extends Located> {
   readonly name: string
   readonly mode: Snapshot["mode"]
-  /** Where the snapshot lies, and what in it the transfer reads. */
-  readonly locate: Effect.Effect<{ readonly place: Place.Place; readonly path: string }, Place.PlaceError>
+  readonly locate: Effect.Effect<L, Place.PlaceError>
   /** Proves that it works here; what it needs. */
   readonly prove: Effect.Effect<{ readonly needsBytes?: number }, Place.PlaceError>
+  /** With the app still up: waits, within its own limit, for what would make the snapshot slow. */
+  readonly settle?: Effect.Effect<unknown, Place.PlaceError>
   /** Makes `place.stable`, by way of `place.partial` where it is not made at once. */
-  readonly create: (place: Place.Place) => Effect.Effect<unknown, Place.PlaceError>
+  readonly create: (located: L) => Effect.Effect<unknown, Place.PlaceError>
 }
 
 const failed = (name: string, operation: SnapshotFailed["operation"]) =>
@@ -39,9 +47,17 @@ const failed = (name: string, operation: SnapshotFailed["operation"]) =>
   )
 
 /** Syncs the file system of the source. A sync cannot be ended: whoever is interrupted does not wait for it. */
-export const prepare = (name: string, options: Options): Effect.Effect<void, SnapshotFailed> =>
+export const prepare = (
+  name: string,
+  options: Options,
+  settle: Effect.Effect<unknown, Place.PlaceError> = Effect.void
+): Effect.Effect<void, SnapshotFailed> =>
   realDirectory(options.source).pipe(
-    Effect.flatMap((source) => syncFileSystem(options.stateDir, source)),
+    Effect.flatMap((source) =>
+      // a file system that does not settle is synced all the same
+      Effect.flatMap(Effect.either(settle), (settled) =>
+        Effect.zipRight(syncFileSystem(options.stateDir, source), settled))
+    ),
     Effect.disconnect,
     failed(name, "prepare"),
     Effect.withSpan("Snapshotter.prepare", { attributes: { snapshotter: name } })
@@ -60,7 +76,7 @@ const releasing = (place: Place.Place): Effect.Effect<void, never, Scope.Scope> 
   )
 
 /** A snapshotter of this kind. */
-export const make = (kind: Kind, options: Options): Snapshotter["Type"] => {
+export const make = <L extends Located>(kind: Kind<L>, options: Options): Snapshotter["Type"] => {
   const span = (operation: string) => ({ attributes: { snapshotter: kind.name, operation } })
 
   const probe = kind.prove.pipe(
@@ -69,15 +85,20 @@ export const make = (kind: Kind, options: Options): Snapshotter["Type"] => {
     Effect.withSpan("Snapshotter.probe", span("probe"))
   )
 
-  const take = Effect.gen(function*() {
-    const { path, place } = yield* kind.locate
-    yield* Place.hold(place)
-    yield* Place.clear(place)
-    yield* releasing(place)
-    yield* kind.create(place)
-    yield* realDirectory(path)
-    return Option.some({ path, mode: kind.mode })
-  }).pipe(failed(kind.name, "take"), Effect.withSpan("Snapshotter.take", span("take")))
+  const take = (located: L): Take =>
+    Effect.gen(function*() {
+      yield* releasing(located.place)
+      yield* kind.create(located)
+      yield* realDirectory(located.path)
+      return Option.some({ path: located.path, mode: kind.mode })
+    }).pipe(failed(kind.name, "take"), Effect.withSpan("Snapshotter.take", span("take")))
+
+  const reserve = Effect.gen(function*() {
+    const located = yield* kind.locate
+    yield* Place.hold(located.place)
+    yield* Place.clear(located.place)
+    return take(located)
+  }).pipe(failed(kind.name, "reserve"), Effect.withSpan("Snapshotter.reserve", span("reserve")))
 
   const sweep = Effect.gen(function*() {
     const ended = yield* endLeftovers(options.stateDir)
@@ -86,5 +107,5 @@ export const make = (kind: Kind, options: Options): Snapshotter["Type"] => {
     return Option.isNone(located) ? ended : [...ended, ...(yield* Place.sweep(located.value.place))]
   }).pipe(failed(kind.name, "sweep"), Effect.withSpan("Snapshotter.sweep", span("sweep")))
 
-  return { probe, prepare: prepare(kind.name, options), take, sweep }
+  return { probe, prepare: prepare(kind.name, options, kind.settle), reserve, sweep }
 }

@@ -76,3 +76,9 @@ export const endLeftovers = (
   grace: Duration.DurationInput = "10 seconds"
 ): Effect.Effect<ReadonlyArray<string>> =>
   Effect.map(Kin.end(kin(stateDir), grace), (n) => n === 0 ? [] : [`${n} process${n === 1 ? "" : "es"}`])
+
+/**
+ * The nice value of a transfer. One that begins while the app starts must not hold that up; on an idle machine it costs
+ * nothing. One that the app waits for gets all of the machine.
+ */
+export const niceOf = (background: boolean | undefined): number | undefined => background === true ? 10 : undefined

@@ -16,6 +16,11 @@ export interface AgentClientLocalOptions {
   readonly stateDir: string
   /** How long the slot is held for a controller that does not say `quiesced`. Default: 10 minutes. */
   readonly readyTimeout?: Duration.DurationInput | undefined
+  /**
+   * How long the transfer of a snapshot is put off, so that it does not get in the way of the app's start. Default: half
+   * a second.
+   */
+  readonly transferDelay?: Duration.DurationInput | undefined
   /** How long `status` waits for a change. Default: 1 second. */
   readonly statusWait?: Duration.DurationInput | undefined
 }
@@ -90,7 +95,11 @@ const make = Effect.fnUntraced(function*(options: AgentClientLocalOptions) {
     const all = yield* Ref.get(jobs)
     const job = yield* Job.make(runId)
     yield* Ref.set(jobs, new Map([...[...all].slice(1 - kept), [runId, job]]))
-    const work = Job.work(job, { source: options.source, readyTimeout: options.readyTimeout ?? "10 minutes" }, services)
+    const work = Job.work(job, {
+      source: options.source,
+      readyTimeout: options.readyTimeout ?? "10 minutes",
+      transferDelay: options.transferDelay ?? "500 millis"
+    }, services)
     yield* FiberMap.run(fibers, runId, work)
     return job
   })

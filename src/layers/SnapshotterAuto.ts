@@ -70,13 +70,13 @@ const make = (options: SnapshotterAutoOptions): Effect.Effect<Snapshotter["Type"
     return {
       probe: Effect.map(choice, ({ capability }) => capability),
       prepare: Effect.flatMap(choiceFor("prepare"), ({ snapshotter }) => snapshotter.prepare),
-      take: Effect.flatMap(choiceFor("take"), ({ snapshotter }) => snapshotter.take),
+      reserve: Effect.flatMap(choiceFor("reserve"), ({ snapshotter }) => snapshotter.reserve),
       sweep
     }
   })
 
 /**
- * Uses the best snapshotter that a probe proves. The choice is made once, at the first probe (or at `take`, where there
+ * Uses the best snapshotter that a probe proves. The choice is made once, at the first probe (or at `reserve`, where there
  * was none); the notes of its capability say why it is not a better one.
  */
 export const layer = (options: SnapshotterAutoOptions): Layer.Layer<Snapshotter> =>

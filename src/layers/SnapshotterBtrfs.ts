@@ -3,7 +3,7 @@
  *
  * A snapshot keeps inode numbers and change times, so restic and borg recognise unchanged files without reading them.
  */
-import { Effect, Layer } from "effect"
+import { Duration, Effect, Layer, Schedule } from "effect"
 import * as Path from "node:path"
 import { isBtrfs, isSubvolume, realDirectory } from "../internal/disk.ts"
 import { isMountPoint, mountOf, mountsBelow } from "../internal/mounts.ts"
@@ -92,6 +92,34 @@ const refuseUnremovable = Effect.fnUntraced(function*(stateDir: string, subvolum
   }
 })
 
+/** How long a run waits, with the app up, for the deletion of old snapshots. */
+const settleLimit = Duration.seconds(20)
+
+/**
+ * btrfs deletes a snapshot in the background, and while it does so a stop that writes, and the next snapshot, take
+ * several times as long. The cleaner sleeps for up to a commit interval (30 s) unless it is poked, which the ioctl of
+ * `btrfs filesystem sync` does. Only root may ask what is left to do (btrfs-subvolume(8), list -d).
+ */
+const settle = (options: SnapshotterBtrfsOptions) =>
+  Effect.gen(function*() {
+    if (process.geteuid?.() !== 0) return
+    const { subvolume } = yield* locate(options)
+    const left = Effect.map(
+      attempt(options.stateDir, ["btrfs", "subvolume", "list", "-d", subvolume]),
+      ({ stdout }) => stdout.trim()
+    )
+    const isClean = yield* attempt(options.stateDir, ["btrfs", "filesystem", "sync", subvolume]).pipe(
+      Effect.zipRight(left),
+      Effect.repeat({
+        until: (deleted) => deleted === "",
+        schedule: Schedule.identity<string>().pipe(Schedule.addDelay(() => "50 millis"))
+      }),
+      Effect.timeoutTo({ duration: settleLimit, onSuccess: () => true, onTimeout: () => false })
+    )
+    if (isClean) return
+    return yield* unusable("an old snapshot is still being deleted in the background; the hold will be longer for it")
+  })
+
 /** The snapshotter itself, for a layer that chooses among several. */
 export const make = (options: SnapshotterBtrfsOptions): Snapshotter["Type"] =>
   Snapshotting.make({
@@ -105,9 +133,9 @@ export const make = (options: SnapshotterBtrfsOptions): Snapshotter["Type"] =>
       yield* Place.attempt(place, snapshot(options.stateDir, subvolume, place.probe))
       return {}
     }),
+    settle: settle(options),
     // the ioctl commits the transaction before it returns: the snapshot is on the disk
-    create: (place) =>
-      Effect.flatMap(locate(options), ({ subvolume }) => snapshot(options.stateDir, subvolume, place.stable))
+    create: ({ place, subvolume }) => snapshot(options.stateDir, subvolume, place.stable)
   }, options)
 
 /**

@@ -30,14 +30,17 @@ export const layer = (
           ? new SnapshotUnsupported({ snapshotter: name, reason: "told to fail" })
           : Effect.succeed({ snapshotter: name, mode }),
         prepare: journal.record("snapshot prepare"),
-        take: mode === "stop" ? Effect.succeedNone : Effect.acquireRelease(
-          journal.record("snapshot take").pipe(
-            Effect.delay(options.takes ?? Duration.zero),
-            Effect.zipRight(
-              options.fails === "take" ? failed("take") : Effect.succeed(Option.some({ path: "/snapshot", mode }))
-            )
-          ),
-          () => journal.record("snapshot remove")
+        reserve: Effect.as(
+          journal.record("snapshot reserve"),
+          mode === "stop" ? Effect.succeedNone : Effect.acquireRelease(
+            journal.record("snapshot take").pipe(
+              Effect.delay(options.takes ?? Duration.zero),
+              Effect.zipRight(
+                options.fails === "take" ? failed("take") : Effect.succeed(Option.some({ path: "/snapshot", mode }))
+              )
+            ),
+            () => journal.record("snapshot remove")
+          )
         ),
         sweep: Effect.as(journal.record("snapshot sweep"), [])
       }

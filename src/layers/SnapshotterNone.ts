@@ -19,7 +19,7 @@ export const make = (options: SnapshotterNoneOptions): Snapshotter["Type"] => ({
     Effect.mapError((error) => new SnapshotUnsupported({ snapshotter, reason: error.message }))
   ),
   prepare: Snapshotting.prepare(snapshotter, options),
-  take: Effect.succeedNone,
+  reserve: Effect.succeed(Effect.succeedNone),
   sweep: endLeftovers(options.stateDir)
 })
 

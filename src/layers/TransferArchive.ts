@@ -5,7 +5,6 @@ import { DateTime, Effect, Fiber, Layer, Option, Ref, Schedule } from "effect"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import type { Progress } from "../domain/Backup.ts"
-import type { RunId } from "../domain/RunId.ts"
 import * as Files from "../internal/archiveFiles.ts"
 import { writeArchive } from "../internal/archiveProcess.ts"
 import { contentSize, DiskError, io, isWithin } from "../internal/disk.ts"
@@ -24,11 +23,7 @@ export interface TransferArchiveOptions {
   readonly source?: string | undefined
 }
 
-interface Run {
-  readonly runId: RunId
-  readonly path: string
-  readonly onProgress: (progress: Progress) => Effect.Effect<void>
-}
+type Run = Parameters<Transfer["Type"]["run"]>[0]
 
 const refused = (reason: string) => new TransferRefused({ reason })
 
@@ -121,7 +116,13 @@ const runArchive = Effect.fn("TransferArchive.run")(
     const name = Files.fileName(options.name, yield* DateTime.now, run.runId)
     const file = yield* Files.open(options.to, name)
     const { finish, onRead } = yield* reporting(options, run)
-    const written = yield* writeArchive({ stateDir: options.stateDir, path: run.path, handle: file.handle, onRead })
+    const written = yield* writeArchive({
+      stateDir: options.stateDir,
+      path: run.path,
+      background: run.background,
+      handle: file.handle,
+      onRead
+    })
     yield* finish
     yield* Files.publish(file, written.sha256)
     return { location: Path.join(options.to, name), ...written }

@@ -8,9 +8,8 @@ import { isExecutable } from "../internal/executable.ts"
 import * as Kin from "../internal/kin.ts"
 import { tail } from "../internal/outputTail.ts"
 import { spawn } from "../internal/process.ts"
-import { endLeftovers, kin, notStarted } from "../internal/tool.ts"
+import { endLeftovers, kin, niceOf, notStarted } from "../internal/tool.ts"
 import { untorn } from "../internal/untorn.ts"
-import type { RunId } from "../domain/RunId.ts"
 import { Transfer, TransferFailed, TransferRefused } from "../services/Transfer.ts"
 
 /** The command, and where it runs. */
@@ -50,12 +49,15 @@ const preflight = Effect.fn("TransferCommand.preflight")(
   }
 )
 
+type Run = Pick<Parameters<Transfer["Type"]["run"]>[0], "runId" | "path" | "background">
+
 const runCommand = Effect.fn("TransferCommand.run")(
-  function*(options: TransferCommandOptions, run: { readonly runId: RunId; readonly path: string }) {
+  function*(options: TransferCommandOptions, run: Run) {
     const [program, ...args] = options.command
     const child = yield* spawn({
       argv: [program, ...args.map((argument) => argument.replaceAll("{snapshot}", () => run.path))],
       cwd: options.cwd,
+      nice: niceOf(run.background),
       env: {
         ...Kin.environment(kin(options.stateDir)),
         QUIESCE_SNAPSHOT: run.path,

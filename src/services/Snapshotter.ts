@@ -17,7 +17,7 @@ export class SnapshotUnsupported extends Schema.TaggedError<SnapshotUnsupported>
 /** The snapshot could not be taken or removed. */
 export class SnapshotFailed extends Schema.TaggedError<SnapshotFailed>()("SnapshotFailed", {
   snapshotter: Schema.String,
-  operation: Schema.Literal("prepare", "take", "remove", "sweep"),
+  operation: Schema.Literal("prepare", "reserve", "take", "remove", "sweep"),
   reason: Schema.String
 }) {
   override get message(): string {
@@ -43,14 +43,20 @@ export interface Snapshot {
   readonly mode: EffectiveMode
 }
 
+/** Takes the snapshot, complete and synced when this returns; `none` where the source itself must be read. */
+export type Take = Effect.Effect<Option.Option<Snapshot>, SnapshotFailed, Scope.Scope>
+
 /** Makes a point in time of one source, and takes it away again. */
 export class Snapshotter extends Context.Tag("quiesce/services/Snapshotter")<Snapshotter, {
   /** Proves by a throw-away attempt that the source can be snapshotted. Leaves nothing behind. */
   readonly probe: Effect.Effect<SnapshotCapability, SnapshotUnsupported>
   /** With the app still up: what makes `take` short (a file system sync). */
   readonly prepare: Effect.Effect<void, SnapshotFailed>
-  /** Takes the snapshot, complete and synced when this returns; `none` where the source itself must be read. */
-  readonly take: Effect.Effect<Option.Option<Snapshot>, SnapshotFailed, Scope.Scope>
+  /**
+   * With the app still up: holds the place of the snapshot until the scope closes, and clears it of what a dead run left.
+   * Answers with what takes the snapshot, from which everything is left out that can be done before.
+   */
+  readonly reserve: Effect.Effect<Take, SnapshotFailed, Scope.Scope>
   /** Removes what a dead run left. Answers with the paths. */
   readonly sweep: Effect.Effect<ReadonlyArray<string>, SnapshotFailed>
 }>() {}

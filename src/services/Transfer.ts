@@ -39,6 +39,8 @@ export class Transfer extends Context.Tag("quiesce/services/Transfer")<Transfer,
   readonly run: (options: {
     readonly runId: RunId
     readonly path: string
+    /** The app starts and runs meanwhile, and must not wait for this: work with what it leaves of the machine. */
+    readonly background?: boolean | undefined
     readonly onProgress: (progress: Progress) => Effect.Effect<void>
   }) => Effect.Effect<Artifact, TransferFailed>
   /** Ends the processes and removes the unfinished artifacts that a dead run left. Answers with what it removed. */

@@ -7,14 +7,14 @@ import { isFinal } from "../../src/domain/Backup.ts"
 import * as RunId from "../../src/domain/RunId.ts"
 import * as AgentClientLocal from "../../src/layers/AgentClientLocal.ts"
 import { AgentClient } from "../../src/services/AgentClient.ts"
-import { SnapshotFailed, Snapshotter, SnapshotUnsupported } from "../../src/services/Snapshotter.ts"
+import { SnapshotFailed, Snapshotter, SnapshotUnsupported, type Take } from "../../src/services/Snapshotter.ts"
 import { Transfer, TransferFailed, TransferRefused } from "../../src/services/Transfer.ts"
 import { type AgentJob, agentLayer, follow } from "../lab/agentProcess.ts"
 import { loopMount, sh, workDirectory } from "../lab/loopfs.ts"
 import { sampleData } from "../lab/sampleData.ts"
 import { live } from "../support/live.ts"
 
-type SnapshotterParts = Partial<Snapshotter["Type"]>
+type SnapshotterParts = Partial<Snapshotter["Type"] & { readonly take: Take }>
 type TransferParts = Partial<Transfer["Type"]>
 
 interface Parts {
@@ -30,15 +30,18 @@ const scripted = Effect.fnUntraced(function*(
   const journal = yield* Ref.make<ReadonlyArray<string>>([])
   const say = (entry: string) => Ref.update(journal, (before) => [...before, entry])
   const parts = typeof script === "function" ? script(say) : script
+  const { take, ...other } = parts.snapshotter ?? {}
   const snapshotter: Snapshotter["Type"] = {
     probe: Effect.as(say("probe"), { snapshotter: "test", mode: "snapshot" as const }),
     prepare: say("prepare"),
-    take: Effect.acquireRelease(
-      Effect.as(say("take"), Option.some({ path: "/snap", mode: "snapshot" as const })),
-      () => say("remove")
+    reserve: Effect.succeed(
+      take ?? Effect.acquireRelease(
+        Effect.as(say("take"), Option.some({ path: "/snap", mode: "snapshot" as const })),
+        () => say("remove")
+      )
     ),
     sweep: Effect.as(say("sweep snapshots"), ["/left/snapshot"]),
-    ...parts.snapshotter
+    ...other
   }
   const transfer: Transfer["Type"] = {
     preflight: say("transfer preflight"),
@@ -46,7 +49,13 @@ const scripted = Effect.fnUntraced(function*(
     sweep: Effect.as(say("sweep transfers"), ["/left/transfer"]),
     ...parts.transfer
   }
-  const layer = AgentClientLocal.layer({ source: "/tmp", stateDir: "/s", statusWait: "100 millis", ...parts.options })
+  const layer = AgentClientLocal.layer({
+    source: "/tmp",
+    stateDir: "/s",
+    statusWait: "100 millis",
+    transferDelay: 0,
+    ...parts.options
+  })
   const scope = yield* Scope.make()
   const context = yield* Layer.buildWithScope(
     Layer.provide(layer, Layer.merge(Layer.succeed(Snapshotter, snapshotter), Layer.succeed(Transfer, transfer))),
@@ -298,7 +307,9 @@ describe("AgentClientLocal", () => {
   live("the caller may go away: the backup goes on; the close of the layer ends it", [], () =>
     Effect.gen(function*() {
       const { agent, close, journal } = yield* scripted((say) => ({
-        transfer: { run: () => Effect.onInterrupt(Effect.never, () => say("transfer ended")) }
+        transfer: {
+          run: () => Effect.zipRight(say("transfer"), Effect.onInterrupt(Effect.never, () => say("transfer ended")))
+        }
       }))
       const runId = yield* RunId.make
       const caller = yield* Effect.fork(Effect.scoped(Effect.zipRight(agent.request(runId), Effect.never)))
@@ -306,6 +317,10 @@ describe("AgentClientLocal", () => {
       yield* Fiber.interrupt(caller)
       yield* agent.quiesced(runId)
       yield* until(agent, runId, "snapshotted")
+      yield* journal.pipe(
+        Effect.repeat({ until: (entries) => entries.includes("transfer") }),
+        Effect.timeout("5 seconds")
+      )
       const waiting = yield* Effect.fork(agent.status(runId, 99))
       yield* Fiber.interrupt(waiting)
       yield* close

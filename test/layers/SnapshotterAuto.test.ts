@@ -43,7 +43,7 @@ describe("SnapshotterAuto", () => {
         assert.notInclude(yield* names(mount), ".quiesce")
         yield* snapshotter.prepare
         yield* Effect.scoped(Effect.gen(function*() {
-          const { path } = Option.getOrThrow(yield* snapshotter.take)
+          const { path } = Option.getOrThrow(yield* Effect.flatten(snapshotter.reserve))
           assert.deepStrictEqual(yield* names(path), ["file"])
         }))
         assert.deepStrictEqual(yield* snapshotter.sweep, [])
@@ -57,7 +57,7 @@ describe("SnapshotterAuto", () => {
       yield* Effect.promise(() => Fs.mkdir(source))
       yield* sh(["dd", "if=/dev/urandom", `of=${Path.join(source, "f")}`, "bs=1M", "count=6", "status=none"])
       const snapshotter = yield* build(source)
-      assert.isTrue(Option.isNone(yield* Effect.scoped(snapshotter.take)), "take probes by itself")
+      assert.isTrue(Option.isNone(yield* Effect.scoped(Effect.flatten(snapshotter.reserve))), "take probes by itself")
       const { mode, notes = [] } = yield* snapshotter.probe
       assert.strictEqual(mode, "stop")
       assert.include(notes[0] ?? "", "not on a btrfs")
@@ -83,7 +83,7 @@ describe("SnapshotterAuto", () => {
       const snapshotter = yield* build("/nowhere/data")
       const error = yield* Effect.flip(snapshotter.probe)
       assert.include(error.message, "/nowhere/data: it does not exist")
-      assert.include((yield* Effect.flip(Effect.scoped(snapshotter.take))).message, "does not exist")
+      assert.include((yield* Effect.flip(Effect.scoped(Effect.flatten(snapshotter.reserve)))).message, "does not exist")
     }))
 })
 
@@ -93,7 +93,7 @@ describe("SnapshotterNone", () => {
       const snapshotter = SnapshotterNone.make({ source: "/tmp", stateDir: "/s" })
       assert.deepStrictEqual(yield* snapshotter.probe, { snapshotter: "none", mode: "stop" })
       yield* snapshotter.prepare
-      assert.isTrue(Option.isNone(yield* Effect.scoped(snapshotter.take)))
+      assert.isTrue(Option.isNone(yield* Effect.scoped(Effect.flatten(snapshotter.reserve))))
       assert.include(
         (yield* Effect.flip(SnapshotterNone.make({ source: "/nowhere", stateDir: "/s" }).probe)).message,
         "does not exist"

@@ -35,7 +35,7 @@ describe("SnapshotterBtrfs", () => {
       yield* snapshotter.prepare
       const before = yield* listing(source)
       yield* Effect.scoped(Effect.gen(function*() {
-        const taken = Option.getOrThrow(yield* snapshotter.take)
+        const taken = Option.getOrThrow(yield* Effect.flatten(snapshotter.reserve))
         assert.deepStrictEqual(taken, { path: Path.join(mount, ".quiesce", "data"), mode: "snapshot" })
         yield* Effect.promise(() => Fs.writeFile(Path.join(source, "later"), "later"))
         assert.deepStrictEqual(yield* listing(taken.path), before)
@@ -58,7 +58,9 @@ describe("SnapshotterBtrfs", () => {
         yield* Effect.promise(() => Fs.writeFile(Path.join(source, "file"), "one"))
         for (let run = 0; run < 2; run++) {
           yield* Effect.scoped(Effect.gen(function*() {
-            const taken = Option.getOrThrow(yield* SnapshotterBtrfs.make({ source, stateDir: "/s" }).take)
+            const taken = Option.getOrThrow(
+              yield* Effect.flatten(SnapshotterBtrfs.make({ source, stateDir: "/s" }).reserve)
+            )
             assert.strictEqual(taken.path, Path.join(mount, ".quiesce", "b c", "a", "b c"), "the same at every run")
             assert.deepStrictEqual(yield* names(taken.path), ["file"])
           }))
@@ -66,7 +68,7 @@ describe("SnapshotterBtrfs", () => {
         const whole = SnapshotterBtrfs.make({ source: mount, stateDir: "/s" })
         yield* whole.probe
         yield* Effect.scoped(Effect.gen(function*() {
-          const { path } = Option.getOrThrow(yield* whole.take)
+          const { path } = Option.getOrThrow(yield* Effect.flatten(whole.reserve))
           assert.strictEqual(path, Path.join(mount, ".quiesce", "mount"))
           assert.deepStrictEqual(yield* names(path), [".quiesce", "a"])
           assert.deepStrictEqual(
@@ -132,7 +134,9 @@ describe("SnapshotterBtrfs", () => {
       const { mount, source, stateDir } = yield* subvolume
       const snapshotter = SnapshotterBtrfs.make({ source, stateDir })
       for (const after of [0, 1, 2, 4, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60]) {
-        const fiber = yield* Effect.fork(Effect.scoped(Effect.zipRight(snapshotter.take, Effect.never)))
+        const fiber = yield* Effect.fork(
+          Effect.scoped(Effect.zipRight(Effect.flatten(snapshotter.reserve), Effect.never))
+        )
         yield* Effect.sleep(after)
         yield* Fiber.interrupt(fiber)
         assert.deepStrictEqual(yield* subvolumes(mount), ["data"], `interrupted after ${after} ms`)
@@ -152,14 +156,14 @@ describe("SnapshotterBtrfs", () => {
 
       const other = SnapshotterBtrfs.make({ source, stateDir: "/other/state" })
       const scope = yield* Scope.make()
-      yield* Scope.extend(mine.take, scope)
-      for (const attempt of [Effect.asVoid(other.sweep), Effect.asVoid(Effect.scoped(other.take))]) {
+      yield* Scope.extend(Effect.flatten(mine.reserve), scope)
+      for (const attempt of [Effect.asVoid(other.sweep), Effect.asVoid(Effect.scoped(Effect.flatten(other.reserve)))]) {
         const error = yield* Effect.flip(attempt)
         assert.include(error.message, `pid ${process.pid}, state directory ${stateDir}`)
         assert.isTrue(yield* exists(Path.join(place, "data")))
       }
       yield* Scope.close(scope, Exit.void)
-      yield* Effect.scoped(other.take)
+      yield* Effect.scoped(Effect.flatten(other.reserve))
       assert.deepStrictEqual(yield* subvolumes(mount), ["data"])
     }))
 

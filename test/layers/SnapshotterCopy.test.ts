@@ -46,7 +46,7 @@ describe("SnapshotterCopy", () => {
       assert.deepStrictEqual(yield* names(directory), ["da ta"], "the probe leaves nothing")
       yield* snapshotter.prepare
       yield* Effect.scoped(Effect.gen(function*() {
-        const taken = Option.getOrThrow(yield* snapshotter.take)
+        const taken = Option.getOrThrow(yield* Effect.flatten(snapshotter.reserve))
         assert.deepStrictEqual(taken, { path: Path.join(place, "da ta"), mode: "copy" })
         yield* sh(["diff", "-r", "--no-dereference", "--exclude=fifo", source, taken.path])
         assert.deepStrictEqual(yield* listing(taken.path), yield* listing(source))
@@ -61,7 +61,9 @@ describe("SnapshotterCopy", () => {
       const link = Path.join(directory, "link")
       yield* Effect.promise(() => Fs.symlink(source, link))
       yield* Effect.scoped(Effect.gen(function*() {
-        const { path } = Option.getOrThrow(yield* SnapshotterCopy.make({ source: link, stateDir }).take)
+        const { path } = Option.getOrThrow(
+          yield* Effect.flatten(SnapshotterCopy.make({ source: link, stateDir }).reserve)
+        )
         assert.deepStrictEqual(yield* listing(path), yield* listing(source))
       }))
     }))
@@ -78,7 +80,7 @@ describe("SnapshotterCopy", () => {
         const snapshotter = SnapshotterCopy.make({ source, stateDir: "/tmp/s" })
         const error = yield* Effect.flip(snapshotter.probe)
         assert.match(error.message, /needs 9\.0 MiB, and [67]\.\d MiB are free in .*mount: free some space/)
-        const failure = yield* Effect.flip(Effect.scoped(snapshotter.take))
+        const failure = yield* Effect.flip(Effect.scoped(Effect.flatten(snapshotter.reserve)))
         assert.include(failure.message, "No space left on device")
         assert.deepStrictEqual(yield* names(Path.join(mount, ".quiesce")), ["data.lock"])
         // what a dead run left is removed before the next copy, so it is no reason to refuse
@@ -86,7 +88,7 @@ describe("SnapshotterCopy", () => {
         yield* sh(["cp", "-r", source, Path.join(mount, ".quiesce", ".data.partial")])
         yield* sh(["cp", "-r", source, Path.join(mount, ".quiesce", "data")])
         assert.strictEqual((yield* snapshotter.probe).snapshotter, "copy")
-        yield* Effect.scoped(snapshotter.take)
+        yield* Effect.scoped(Effect.flatten(snapshotter.reserve))
       })
   )
 
@@ -97,7 +99,9 @@ describe("SnapshotterCopy", () => {
       const snapshotter = SnapshotterCopy.make({ source, stateDir })
       let caught = 0
       for (const after of [0, 5, 10, 20, 30, 40, 60, 80, 120, 400]) {
-        const fiber = yield* Effect.fork(Effect.scoped(Effect.zipRight(snapshotter.take, Effect.never)))
+        const fiber = yield* Effect.fork(
+          Effect.scoped(Effect.zipRight(Effect.flatten(snapshotter.reserve), Effect.never))
+        )
         yield* Effect.sleep(after)
         if ((yield* names(place)).includes(".da ta.partial")) caught++
         yield* Fiber.interrupt(fiber)
@@ -137,13 +141,16 @@ describe("SnapshotterCopy", () => {
       const mine = SnapshotterCopy.make({ source, stateDir })
       const other = SnapshotterCopy.make({ source, stateDir: "/other" })
       const scope = yield* Scope.make()
-      const { path } = Option.getOrThrow(yield* Scope.extend(mine.take, scope))
-      assert.include((yield* Effect.flip(Effect.scoped(other.take))).message, `state directory ${stateDir}`)
+      const { path } = Option.getOrThrow(yield* Scope.extend(Effect.flatten(mine.reserve), scope))
+      assert.include(
+        (yield* Effect.flip(Effect.scoped(Effect.flatten(other.reserve)))).message,
+        `state directory ${stateDir}`
+      )
       assert.include((yield* Effect.flip(other.sweep)).message, "wait for its end")
       yield* other.probe
       assert.deepStrictEqual(yield* listing(path), yield* listing(source), "the first one's copy is untouched")
       yield* Scope.close(scope, Exit.void)
-      yield* Effect.scoped(other.take)
+      yield* Effect.scoped(Effect.flatten(other.reserve))
     }))
 
   live("a source that is gone, and one that cannot be copied whole", ["root", "flock"], () =>
@@ -152,7 +159,10 @@ describe("SnapshotterCopy", () => {
       const bundle = yield* bundleAgent(directory)
       const gone = SnapshotterCopy.make({ source: Path.join(directory, "gone"), stateDir })
       assert.include((yield* Effect.flip(gone.probe)).message, "gone: it does not exist")
-      assert.include((yield* Effect.flip(Effect.scoped(gone.take))).message, "gone: it does not exist")
+      assert.include(
+        (yield* Effect.flip(Effect.scoped(Effect.flatten(gone.reserve)))).message,
+        "gone: it does not exist"
+      )
       assert.deepStrictEqual(yield* gone.sweep, [])
       yield* sh(["install", "-d", "-m", "700", "-o", "65534", place])
       const told = yield* runAsNobody(bundle, { do: "run", source, stateDir, snapshot: "copy", to: "/tmp" })

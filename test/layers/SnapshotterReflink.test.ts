@@ -27,7 +27,7 @@ for (const kind of ["xfs", "btrfs"] as const) {
         yield* snapshotter.prepare
         const before = yield* used(mount)
         yield* Effect.scoped(Effect.gen(function*() {
-          const taken = Option.getOrThrow(yield* snapshotter.take)
+          const taken = Option.getOrThrow(yield* Effect.flatten(snapshotter.reserve))
           assert.deepStrictEqual(taken, { path: Path.join(mount, ".quiesce", "data"), mode: "copy" })
           assert.isBelow((yield* used(mount)) - before, 8 << 20)
           yield* sh(["diff", "-r", "--no-dereference", "--exclude=fifo", source, taken.path])

@@ -173,7 +173,7 @@ describe("TransferCommand", () => {
         yield* sh([...environment, "restic", "-r", repository, "init"])
         const snapshotter = SnapshotterBtrfs.make({ source, stateDir: mount })
         const backup = Effect.scoped(Effect.gen(function*() {
-          const { path } = Option.getOrThrow(yield* snapshotter.take)
+          const { path } = Option.getOrThrow(yield* Effect.flatten(snapshotter.reserve))
           let output = ""
           yield* run({
             command: [...environment, "restic", "-r", repository, "backup", "--verbose", "{snapshot}"],
