@@ -23,6 +23,12 @@ const rules: ReadonlyArray<readonly [string, Rule]> = [
     own: ["programs/", "services/", "domain/", "internal/untorn.ts"],
     packages: contract
   }],
+  ["src/testing/", { own: ["services/", "domain/"], packages: contract }],
+  // the one place that brings a transport of its own: a UNIX socket
+  ["src/internal/docker/transport.ts", {
+    own: ["internal/"],
+    packages: /^(effect|@effect\/platform(-node)?\/\w+)$/
+  }],
   ["src/internal/", { own: ["internal/", "services/", "domain/"], packages: machine }],
   ["src/layers/", { own: ["layers/", "internal/", "services/", "domain/"], packages: machine }],
   ["src/cli/", {
@@ -33,7 +39,7 @@ const rules: ReadonlyArray<readonly [string, Rule]> = [
     own: ["cli/", "layers/"],
     packages: /^(effect|@effect\/(platform|platform-node)\/\w+|node:[\w/]+)$/
   }],
-  ["src/index.ts", { own: ["domain/", "services/", "programs/", "layers/"], packages: /^$/ }],
+  ["src/index.ts", { own: ["domain/", "services/", "programs/", "layers/", "testing/"], packages: /^$/ }],
   // as an embedding app sees the package
   ["examples/", {
     own: [],

@@ -12,6 +12,7 @@ import { Phase } from "../../src/domain/Backup.ts"
 import { QuiesceConfig, SnapshotKind } from "../../src/domain/Config.ts"
 import { ConsistencyLevel, Reason } from "../../src/domain/Consistency.ts"
 import { ExitCode, Outcome } from "../../src/domain/Report.ts"
+import { label } from "../../src/internal/docker/settings.ts"
 import { docstrings } from "./docstrings.ts"
 import * as Markdown from "./markdown.ts"
 
@@ -147,6 +148,14 @@ const npmScripts = (document: Document): ReadonlyArray<Finding> => {
     .map((name) => `${document.path}: there is no npm script '${name}'`)
 }
 
+/** The labels that a container may have. */
+const labels = (readme: Document): ReadonlyArray<Finding> => {
+  const said = new Set(readme.spans.map(({ text }) => text))
+  return Object.values(label).filter((name) => !said.has(name)).map((name) =>
+    `README.md: the label '${name}' is missing`
+  )
+}
+
 const documents = readdirSync(".").filter((name) => name.endsWith(".md")).map(Markdown.read)
 const readme = Markdown.read("README.md")
 const findings = [
@@ -158,6 +167,7 @@ const findings = [
   ...unshownExamples(documents),
   ...exitCodes(readme),
   ...configurationKeys(readme),
+  ...labels(readme),
   ...vocabulary(readme)
 ]
 for (const finding of findings) console.error(finding)

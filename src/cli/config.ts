@@ -6,10 +6,21 @@ import { Duration, Effect } from "effect"
 import { stringify } from "yaml"
 import * as DurationText from "../domain/DurationText.ts"
 import type { ResolvedConfig } from "../layers/ConfigFile.ts"
+import type { ResolvedStack } from "../layers/ConfigStacks.ts"
 import * as Common from "./common.ts"
 import type { CommandRule } from "./grammar.ts"
 import * as Options from "./options.ts"
 import { Output } from "./Output.ts"
+
+const control = (stack: ResolvedStack) =>
+  stack._tag === "Docker" ? { docker: stack.docker } : {
+    command: {
+      stop: stack.stop,
+      start: stack.start,
+      status: stack.status,
+      ...(stack.prepare === undefined ? {} : { prepare: stack.prepare })
+    }
+  }
 
 /** The configuration as a person would write it, with every default and path filled in. */
 export const describe = (config: ResolvedConfig) => {
@@ -24,20 +35,16 @@ export const describe = (config: ResolvedConfig) => {
     stacks: Object.fromEntries(config.stacks.map((stack) => {
       const limit = limits.find((policy) => policy.stack === stack.stack)
       return [stack.stack, {
-        command: {
-          stop: stack.stop,
-          start: stack.start,
-          status: stack.status,
-          ...(stack.prepare === undefined ? {} : { prepare: stack.prepare })
-        },
-        stopTimeout: time(stack.stopTimeout),
-        startTimeout: time(stack.startTimeout),
+        ...control(stack),
+        ...(stack.stopTimeout === undefined ? {} : { stopTimeout: time(stack.stopTimeout) }),
+        ...(stack.startTimeout === undefined ? {} : { startTimeout: time(stack.startTimeout) }),
         ...(limit === undefined ? {} : {
           maxDowntime: time(limit.maxDowntime),
           maxDowntimeWithoutSnapshot: time(limit.maxDowntimeWithoutSnapshot)
         })
       }]
     })),
+    ...(config.dockerHost === undefined ? {} : { docker: { host: config.dockerHost } }),
     agent: {
       local: {
         source: config.agent.source,

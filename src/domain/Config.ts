@@ -92,6 +92,36 @@ export const CommandControl = Schema.Struct({
   prepare: optional(argv("Run before the stop, with the stack still up, to make the stop short (a CHECKPOINT)."))
 }).annotations(map("stop, start and status, and maybe prepare"))
 
+const container = Schema.String.pipe(
+  Schema.pattern(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, expected("the name of a container"))
+)
+
+/** A stack of containers: a Compose project, containers by name, or all that the label `quiesce.enable` names. */
+export const DockerControl = Schema.Struct({
+  project: optional(
+    Schema.String.pipe(
+      Schema.pattern(
+        /^[a-z0-9][a-z0-9_-]*$/,
+        expected("the name of a Compose project: lower-case letters, digits, '_' and '-'")
+      )
+    ).annotations({ description: "The Compose project, as `docker compose ls` names it." })
+  ),
+  containers: optional(
+    Schema.Array(container).annotations(expected("a list of names of containers such as [db, web]")).pipe(
+      Schema.filter((names) => names.length === 0 ? "expected at least one container" : undefined)
+    ).annotations({ description: "Containers by name." })
+  ),
+  enabled: optional(
+    Schema.Literal(true).annotations({
+      description: "All containers with the label quiesce.enable=true.",
+      message: () => "expected true, for all containers with the label quiesce.enable=true"
+    })
+  )
+}).annotations(map("one of project, containers, enabled")).pipe(
+  Schema.filter(exactlyOne("choice", ["project", "containers", "enabled"]))
+)
+export type DockerControl = typeof DockerControl.Type
+
 const downtime = {
   maxDowntime: optional(
     duration(
@@ -107,16 +137,20 @@ const downtime = {
   )
 }
 
-const supportedControls = ["command"]
+const supportedControls = ["command", "docker"]
 
 /** One stack: how it is stopped and started, and its limits. */
 export const StackConfig = Schema.Struct({
   command: optional(CommandControl),
-  docker: unsupported("control", "docker", supportedControls.join(", ")),
-  stopTimeout: optional(duration("For one stop command; after it the whole process group is killed.")),
-  startTimeout: optional(duration("For one start command; after it the whole process group is killed.")),
+  docker: optional(DockerControl),
+  stopTimeout: optional(
+    duration("For one stop; after it a command's process group, or a container, is killed. Default: a container's own.")
+  ),
+  startTimeout: optional(
+    duration("From one start to being up. Default: 60s, or what a container's health check allows.")
+  ),
   ...downtime
-}).annotations(map("a control (command) and maybe timeouts")).pipe(
+}).annotations(map("a control (command or docker) and maybe timeouts")).pipe(
   Schema.filter(exactlyOne("control", supportedControls))
 )
 export type StackConfig = typeof StackConfig.Type
@@ -209,6 +243,18 @@ export const QuiesceConfig = Schema.Struct({
     Schema.filter((stacks) =>
       Object.keys(stacks).length === 0 ? "expected at least one stack; none is there" : undefined
     )
+  ),
+  docker: optional(
+    Schema.Struct({
+      host: Schema.String.pipe(
+        Schema.pattern(
+          /^(unix:\/\/\/|tcp:\/\/|https?:\/\/)./,
+          expected("an address such as unix:///var/run/docker.sock")
+        )
+      ).annotations({
+        description: "Where the Docker engine is. Default: $DOCKER_HOST, then unix:///var/run/docker.sock."
+      })
+    }).annotations(map("host"))
   ),
   agent: AgentConfig
 }).annotations(map("version, stacks and agent"))

@@ -2,7 +2,7 @@
  * Reads and resolves the configuration file.
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
-import { Duration, Effect, Either, Option, Predicate } from "effect"
+import { Effect, Either, Option, Predicate } from "effect"
 import * as NodePath from "node:path"
 import { type Argv, QuiesceConfig, type SnapshotKind } from "../domain/Config.ts"
 import { defaults, type RunPolicy, stackDefaults } from "../domain/Policy.ts"
@@ -11,19 +11,7 @@ import { decode, type YamlIssue } from "../internal/yamlIssues.ts"
 import { read } from "../internal/yamlPositions.ts"
 import { type ConfigFileError, ConfigInvalid, ConfigNotFound } from "./ConfigFileError.ts"
 import { defaultStateDir, type Host, places, readText } from "./ConfigPlaces.ts"
-
-/** A stack with every default filled in. */
-export interface ResolvedStack {
-  readonly stack: StackName
-  readonly stop: Argv
-  readonly start: Argv
-  readonly status: Argv
-  readonly prepare: Argv | undefined
-  readonly stopTimeout: Duration.Duration
-  readonly startTimeout: Duration.Duration
-  /** The working directory of its commands: the directory of the file. */
-  readonly cwd: string
-}
+import { resolve, type ResolvedStack } from "./ConfigStacks.ts"
 
 /** The transfer of the embedded agent. */
 export type ResolvedTransfer =
@@ -44,11 +32,10 @@ export interface ResolvedConfig {
   readonly stateDir: string
   readonly policy: RunPolicy
   readonly stacks: ReadonlyArray<ResolvedStack>
+  /** The address of the Docker engine, where the file names one. */
+  readonly dockerHost: string | undefined
   readonly agent: ResolvedAgent
 }
-
-/** A stack's own timeouts where the file gives none. */
-export const timeoutDefaults = { stop: "30 seconds", start: "60 seconds" } as const
 
 const isInside = (inner: string, outer: string) => {
   const relative = NodePath.relative(outer, inner)
@@ -96,18 +83,8 @@ export const parse = Effect.fn("ConfigFile.parse")(function*(text: string, file:
           stackDefaults.maxDowntimeWithoutSnapshot
       }))
     },
-    stacks: stacks.flatMap(({ name, stack }) =>
-      stack.command === undefined ? [] : [{
-        stack: name,
-        stop: stack.command.stop,
-        start: stack.command.start,
-        status: stack.command.status,
-        prepare: stack.command.prepare,
-        stopTimeout: stack.stopTimeout ?? Duration.decode(timeoutDefaults.stop),
-        startTimeout: stack.startTimeout ?? Duration.decode(timeoutDefaults.start),
-        cwd
-      }]
-    ),
+    stacks: stacks.flatMap(({ name, stack }) => resolve(name, stack, cwd)),
+    dockerHost: config.docker?.host,
     agent: { _tag: "Local", source, snapshot: local.snapshot ?? "auto", transfer }
   }
   return resolved

@@ -10,6 +10,7 @@ import * as ConfigFile from "./ConfigFile.ts"
 import type { Host } from "./ConfigPlaces.ts"
 import * as DeadManShell from "./DeadManShell.ts"
 import * as LiveStatusFile from "./LiveStatusFile.ts"
+import * as MainStacks from "./MainStacks.ts"
 import * as MarkerStoreFile from "./MarkerStoreFile.ts"
 import * as ReportStoreFile from "./ReportStoreFile.ts"
 import * as RunLockFlock from "./RunLockFlock.ts"
@@ -18,7 +19,6 @@ import * as SnapshotterBtrfs from "./SnapshotterBtrfs.ts"
 import * as SnapshotterCopy from "./SnapshotterCopy.ts"
 import * as SnapshotterNone from "./SnapshotterNone.ts"
 import * as SnapshotterReflink from "./SnapshotterReflink.ts"
-import * as StackControlCommand from "./StackControlCommand.ts"
 import * as TransferArchive from "./TransferArchive.ts"
 import * as TransferCommand from "./TransferCommand.ts"
 import { Workspace } from "./Workspace.ts"
@@ -96,13 +96,10 @@ export const layer = (options: MainOptions): Layer.Layer<Workspace, never, FileS
       load: (explicit) => ConfigFile.load(explicit, options).pipe(Effect.provideService(FileSystem.FileSystem, fs)),
       services: (found) => {
         const config = { ...found, stateDir: within(found.stateDir) }
-        const { file, policy, stacks, stateDir } = config
+        const { file, stateDir } = config
         return Layer.build(Layer.mergeAll(
           state(stateDir, recover("--config", file, "--state-dir", stateDir)),
-          StackControlCommand.layer({
-            stateDir,
-            stacks: stacks.map((stack) => Object.assign({ prepareTimeout: policy.prepareTimeout }, stack))
-          }),
+          MainStacks.layer({ stateDir, config }),
           agent(config)
         ))
       },
@@ -114,7 +111,7 @@ export const layer = (options: MainOptions): Layer.Layer<Workspace, never, FileS
         )
         const services = yield* Layer.build(Layer.mergeAll(
           state(stateDir, recover("--state-dir", stateDir)),
-          StackControlCommand.layer({ stateDir, stacks: [] }),
+          MainStacks.layer({ stateDir, config: undefined }),
           noAgent()
         ))
         return { stateDir, services }

