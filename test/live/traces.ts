@@ -74,7 +74,7 @@ const inARow = (times: number) => {
 }
 
 /** The shell that waits for the death of the project's run. */
-export const deadMan = (project: Project): number => {
+export const deadMan = (project: Pick<Project, "directory">): number => {
   const found = processes(project.directory).find(({ argv }) => argv.includes("quiesce-dead-man"))
   if (found === undefined) throw new Error("no dead-man is armed")
   return found.pid
