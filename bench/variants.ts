@@ -56,7 +56,11 @@ export const measure = Effect.fn("Bench.variants")(function*(options: {
   yield* load(server, { megabytes })
   yield* server.query("create table churn (id int, body bytea)")
   const writer = yield* makeWriter(server)
-  const setup = yield* Quiesce.setUp(Path.join(place.directory, "quiesce"), { server, snapshot: place.snapshotter })
+  const setup = yield* Quiesce.setUp(Path.join(place.directory, "quiesce"), {
+    source: server.data,
+    control: Quiesce.byCommands(server),
+    snapshot: place.snapshotter
+  })
   const archive = Path.join(place.directory, "archive.tar.zst")
   const script = Path.join(place.directory, "backup.sh")
   const snapshot = place.byHand(server.data, Path.join(home, "by-hand"))

@@ -32,7 +32,11 @@ export const stopForAll = Effect.fn("Demo.stopForAll")(function*(stage: Stage) {
 /** 2: the same archive by the real binary. */
 export const withQuiesce = Effect.fn("Demo.withQuiesce")(function*(stage: Stage, before: Backup) {
   say(bold("\n2  The same backup with `quiesce run`: stop; snapshot; start; and only then tar and zstd"))
-  const setup = yield* Quiesce.setUp(Path.join(stage.work, "quiesce"), { server: stage.server, snapshot: "auto" })
+  const setup = yield* Quiesce.setUp(Path.join(stage.work, "quiesce"), {
+    source: stage.server.data,
+    control: stage.control,
+    snapshot: "auto"
+  })
   const { gap, millis, value: { exitCode, report, stderr } } = yield* watched(stage, Quiesce.run(setup))
   if (report === undefined) return yield* new LabError({ message: `quiesce run wrote no report:\n${stderr}` })
   say(`   The client waited ${bold(seconds(gap.millis))} for an answer; ${bold(seconds(before.gap.millis))} before.`)

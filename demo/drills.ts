@@ -4,7 +4,7 @@
 import { Effect } from "effect"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
-import { drill, unpack } from "../test/lab/postgresDrill.ts"
+import { unpack } from "../test/lab/postgresDrill.ts"
 import { attempt, execute } from "../test/lab/postgresInstall.ts"
 import type { Backup } from "./backups.ts"
 import { bold, say } from "./lib/print.ts"
@@ -15,7 +15,7 @@ export const restore = Effect.fn("Demo.restore")(function*(stage: Stage, backup:
   say(bold("\n3  Restore drill: unpack that archive elsewhere, start PostgreSQL on it, read its log, count the rows"))
   const home = Path.join(stage.work, "restored")
   yield* unpack(backup.archive, home)
-  const found = yield* drill(stage.programs, home)
+  const found = yield* stage.drill(home)
   yield* remove(home)
   const acknowledged = stage.writer.acknowledged()
   const before = acknowledged.filter((row) => row.at <= backup.gap.from)
@@ -44,7 +44,7 @@ export const control = Effect.fn("Demo.control")(function*(stage: Stage) {
   yield* attempt(home, () => Fs.mkdir(home))
   // 1: files changed or went away under cp, which is what happens here
   yield* execute(["cp", "-a", stage.server.data, home], { accept: [1] })
-  const found = yield* drill(stage.programs, home)
+  const found = yield* stage.drill(home)
   yield* remove(home)
   stage.check(
     "the drill tells that this copy was not of a database at rest",

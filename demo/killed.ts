@@ -42,7 +42,11 @@ const settled = (setup: Quiesce.Setup) =>
 export const killInTheHold = Effect.fn("Demo.killInTheHold")(function*(stage: Stage) {
   say(bold("\n5  kill -9 of `quiesce run` while it holds the database down"))
   // a copy takes long enough to be hit on every file system
-  const setup = yield* Quiesce.setUp(Path.join(stage.work, "killed"), { server: stage.server, snapshot: "copy" })
+  const setup = yield* Quiesce.setUp(Path.join(stage.work, "killed"), {
+    source: stage.server.data,
+    control: stage.control,
+    snapshot: "copy"
+  })
   // if the demo ends here, nobody may start the database behind its back
   yield* Effect.addFinalizer(() => Effect.ignore(Quiesce.recover(setup)))
   const { killedAt, starting } = yield* killedRun(setup)

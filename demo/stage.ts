@@ -4,14 +4,30 @@
 import { Effect } from "effect"
 import * as Fs from "node:fs/promises"
 import type { Postgres } from "../test/lab/postgres.ts"
-import { attempt, type Install, type LabError } from "../test/lab/postgresInstall.ts"
+import type { Drill } from "../test/lab/postgresDrill.ts"
+import { attempt, type LabError } from "../test/lab/postgresInstall.ts"
 import type { Gap, Writer } from "../test/lab/postgresWriter.ts"
 import type { checklist } from "./lib/print.ts"
+import type { Controlled } from "./lib/quiesce.ts"
+
+/** Loading stops after this time, so that the demo is short on a slow machine too. */
+export const loadMillis = 10_000
+
+/** What a stage is made from. */
+export interface StageOptions {
+  readonly work: string
+  readonly mb: number
+  /** The type of the file system of `work`. */
+  readonly type: string
+}
 
 export interface Stage {
   readonly work: string
-  readonly programs: Install
-  readonly server: Postgres
+  readonly server: { readonly data: string; readonly argv: Pick<Postgres["argv"], "start" | "stop"> }
+  /** How `quiesce.yaml` names the server. */
+  readonly control: Controlled
+  /** Starts a server on a copy of the data in `home/data`, asks it, and stops it. */
+  readonly drill: (home: string) => Effect.Effect<Drill, LabError>
   readonly writer: Writer
   /** Rows of the table that fills the database. */
   readonly rows: number

@@ -23,18 +23,30 @@ export interface Setup {
   readonly backups: string
 }
 
+/** A stack as `quiesce.yaml` has it, and what the file says beside it. */
+export interface Controlled {
+  readonly stack: object
+  readonly beside?: object
+}
+
+/** The stack of a server that is started and stopped by commands. */
+export const byCommands = ({ argv }: Pick<Postgres, "argv">): Controlled => ({
+  stack: { command: argv, stopTimeout: "60s", startTimeout: "60s" }
+})
+
 /** Writes `quiesce.yaml` for one server into a new directory. */
 export const setUp = Effect.fn("Quiesce.setUp")(function*(
   directory: string,
-  options: { readonly server: Postgres; readonly snapshot: string }
+  options: { readonly source: string; readonly control: Controlled; readonly snapshot: string }
 ) {
-  const { argv, data } = options.server
+  const { control, source } = options
   const config = {
     version: 1,
     stateDir: "./state",
-    stacks: { notes: { command: argv, stopTimeout: "60s", startTimeout: "60s" } },
+    ...control.beside,
+    stacks: { notes: control.stack },
     agent: {
-      local: { source: data, snapshot: options.snapshot, transfer: { archive: { to: "./backups" } } }
+      local: { source, snapshot: options.snapshot, transfer: { archive: { to: "./backups" } } }
     }
   }
   const setup: Setup = {

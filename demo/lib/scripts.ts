@@ -19,7 +19,10 @@ const archive = (directory: string, to: string): ReadonlyArray<string> => [
 ]
 
 /** stop; archive; start. */
-export const stopForTheWholeBackup = (server: Postgres, to: string): ReadonlyArray<string> => [
+export const stopForTheWholeBackup = (
+  server: { readonly data: string; readonly argv: Pick<Postgres["argv"], "start" | "stop"> },
+  to: string
+): ReadonlyArray<string> => [
   shell(server.argv.stop),
   ...archive(server.data, to),
   shell(server.argv.start)
