@@ -27,11 +27,15 @@ export interface StackControlDockerOptions {
 
 type Operation = StackControlError["operation"]
 
-/** What the engine may still be doing although it has not said so. */
-const isOpen = Predicate.or(
-  Predicate.isTagged("EngineUnreachable"),
-  Predicate.or(Predicate.isTagged("EngineTimeout"), Predicate.isTagged("EngineAnswerInvalid"))
-)
+/**
+ * What the engine may still be doing although it has not said so. Also after an error of its own: it answers so when the
+ * end of a container takes long, and what stands before it answers so when it is tired of waiting.
+ */
+const isOpen = (error: unknown) =>
+  Predicate.isTagged(error, "EngineUnreachable") ||
+  Predicate.isTagged(error, "EngineTimeout") ||
+  Predicate.isTagged(error, "EngineAnswerInvalid") ||
+  (Predicate.isTagged(error, "EngineRefused") && Predicate.hasProperty(error, "status") && Number(error.status) >= 500)
 
 const failed = (operation: Operation, stack: StackName, unit?: Unit) =>
   Effect.mapError((error: { readonly message: string }) =>

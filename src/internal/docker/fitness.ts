@@ -24,13 +24,17 @@ const way = `label it ${label.stop}=none`
 const carriesUs = ({ compose, container: { NetworkSettings }, name }: Member, { endpoint }: Place) => {
   if (endpoint._tag === "Unix") return false
   const { hostname, port } = new URL(endpoint.origin)
-  const networks = Object.values(NetworkSettings.Networks).flatMap(
-    (
-      { Aliases, DNSNames, GlobalIPv6Address, IPAddress }
-    ) => [...Aliases, ...DNSNames, IPAddress, `[${GlobalIPv6Address}]`]
-  )
+  const networks = Object.values(NetworkSettings.Networks)
+  const names = [
+    name,
+    compose?.service,
+    ...networks.flatMap(({ Aliases }) => Aliases),
+    ...networks.flatMap(({ DNSNames }) => DNSNames),
+    ...networks.map(({ IPAddress }) => IPAddress),
+    ...networks.map(({ GlobalIPv6Address }) => `[${GlobalIPv6Address}]`)
+  ]
   const ports = Object.values(NetworkSettings.Ports).flatMap((published) => published ?? [])
-  return [name, compose?.service, ...networks].includes(hostname) || ports.some(({ HostPort }) => HostPort === port)
+  return names.includes(hostname) || ports.some(({ HostPort }) => HostPort === port)
 }
 
 /** One that shares the network of another container has the host files of that one, by which we know ours. */

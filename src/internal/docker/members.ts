@@ -117,5 +117,5 @@ export const describe = Effect.fnUntraced(function*(
     }), { concurrency: 16 })
   // two of one number, as an update that broke off leaves them; or a service that is called like a container of another
   const differ = new Set(members.map(({ unit }) => unit)).size === members.length
-  return differ ? members : members.map((member) => ({ ...member, unit: UnitId.make(member.name) }))
+  return differ ? members : members.map((member) => Object.assign({}, member, { unit: UnitId.make(member.name) }))
 })

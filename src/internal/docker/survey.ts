@@ -1,7 +1,7 @@
 /**
  * Everything that is known of a stack of containers before it is held.
  */
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { among, startOrder } from "../../domain/Order.ts"
 import type { DataPlace, StackInspection, StackName, UnitObservation } from "../../domain/Stack.ts"
 import { isWithin } from "../disk.ts"
@@ -132,7 +132,12 @@ export const survey = Effect.fnUntraced(function*(
       ...backedUp === undefined ? [] : [backedUp]
     ]
   }
-  const notes = yield* Notes.notesOn(members, running)
+  // a socket proxy may keep it to itself
+  const about = yield* Effect.option(engine.describe)
+  const notes = [
+    ...Option.match(about, { onNone: () => [], onSome: (what) => [`held by way of ${what} at ${endpoint.host}`] }),
+    ...yield* Notes.notesOn(members, running)
+  ]
   return {
     members,
     known,
