@@ -33,8 +33,11 @@ export const copySmallFile = (place: Place.Place, reflink: "always" | "never"): 
   Effect.gen(function*() {
     // needed later, when the app is down already
     for (const program of ["sync", "rm"]) yield* tool(place.stateDir, [program, "--version"])
-    yield* io(place.probe, () => Fs.mkdir(place.probe, { recursive: true, mode: 0o700 }))
     const [from, to] = [Path.join(place.probe, "from"), Path.join(place.probe, "to")]
-    yield* io(from, () => Fs.writeFile(from, "probe\n"))
+    // a call that is abandoned would make them again after their removal
+    yield* Effect.uninterruptible(Effect.zipRight(
+      io(place.probe, () => Fs.mkdir(place.probe, { recursive: true, mode: 0o700 })),
+      io(from, () => Fs.writeFile(from, "probe\n"))
+    ))
     yield* tool(place.stateDir, [...cp(reflink), "--", from, to])
   })

@@ -34,7 +34,8 @@ const refuseOtherFileSystems = Effect.fnUntraced(function*(source: string) {
 
 /** Reflinks the first file of the source: only that proves that its blocks can be shared. Whether there was a file. */
 const reflinkFirstFile = Effect.fnUntraced(function*(stateDir: string, source: string, place: Place.Place) {
-  yield* io(place.probe, () => Fs.mkdir(place.probe, { mode: 0o700 }))
+  // a call that is abandoned would make it again after its removal
+  yield* Effect.uninterruptible(io(place.probe, () => Fs.mkdir(place.probe, { mode: 0o700 })))
   const copy = [...cp("always"), "--", "{}", Path.join(place.probe, "file"), ";"]
   const file = ["-type", "f", "-readable"]
   const tried = [...file, "-exec", ...copy, "-printf", "shared\n", "-quit"]
