@@ -47,6 +47,19 @@ describe("SnapshotterBtrfs", () => {
       assert.deepStrictEqual(yield* subvolumes(mount), ["data"])
     }))
 
+  live("is prepared once no old snapshot is being deleted any more", ["btrfs"], () =>
+    Effect.gen(function*() {
+      const { mount, source, stateDir } = yield* subvolume
+      const deleted = sh(["btrfs", "subvolume", "list", "-d", mount])
+      const old = Path.join(mount, "old")
+      yield* sh(["btrfs", "subvolume", "snapshot", source, old])
+      yield* sh(["dd", "if=/dev/zero", `of=${old}/big`, "bs=1M", "count=64", "status=none"])
+      yield* sh(["btrfs", "subvolume", "delete", old])
+      assert.include(yield* deleted, "DELETED")
+      yield* SnapshotterBtrfs.make({ source, stateDir }).prepare
+      assert.strictEqual(yield* deleted, "")
+    }))
+
   live(
     "snapshots the subvolume that holds a directory; a mount point gets its snapshot inside",
     ["btrfs"],
