@@ -50,7 +50,7 @@ const shimSockets = (home: string) =>
     .pipe(Effect.map((text) => text.trim().split("\n")))
 
 describe("the Docker lab", () => {
-  live("runs a project in the order of its dependencies, and leaves nothing", ["root"], () =>
+  live("runs a project in the order of its dependencies, and leaves nothing", ["docker"], () =>
     Effect.gen(function*() {
       const { home, sockets } = yield* Effect.scoped(Effect.gen(function*() {
         const { engine, root } = yield* lab("bb")
@@ -100,7 +100,7 @@ describe("the Docker lab", () => {
       assert.deepStrictEqual(sockets.filter((path) => existsSync(path)), [])
     }))
 
-  live("restarts containers as their policies say", ["root"], () =>
+  live("restarts containers as their policies say", ["docker"], () =>
     Effect.gen(function*() {
       const dockerd = yield* lab("bb")
       const policies = project(dockerd.engine, "policies", {
@@ -131,7 +131,7 @@ describe("the Docker lab", () => {
       assert.deepStrictEqual(yield* policies.states, { ...afterRestart, "unless-1": "exited" })
     }))
 
-  live("has daemons that do not answer, or are gone, beside others that do", ["root"], () =>
+  live("has daemons that do not answer, or are gone, beside others that do", ["docker"], () =>
     Effect.gen(function*() {
       const [stuck, well] = yield* Effect.all([Dockerd.make(), Dockerd.make()], { concurrency: 2 })
       const ping = (dockerd: Dockerd.Dockerd) =>
@@ -145,7 +145,7 @@ describe("the Docker lab", () => {
       assert.match((yield* Effect.flip(ping(stuck))).message, /ENOENT|ECONNREFUSED/)
     }))
 
-  live("has a PostgreSQL that a client can write to, and is stopped cleanly", ["root"], () =>
+  live("has a PostgreSQL that a client can write to, and is stopped cleanly", ["docker"], () =>
     Effect.gen(function*() {
       const { engine } = yield* lab("pg")
       const data = yield* workDirectory
@@ -174,7 +174,7 @@ describe("the Docker lab", () => {
       assert.isAtLeast(Number(journal?.["rows"]), writer.acknowledged().length)
     }))
 
-  live("makes projects that the real Compose takes for its own", ["root"], () =>
+  live("makes projects that the real Compose takes for its own", ["docker"], () =>
     Effect.gen(function*() {
       const program = yield* composeBinary
       if (Option.isNone(program)) console.warn("there is no Compose v2 here, and none can be had: not tested")
@@ -191,7 +191,7 @@ describe("the Docker lab", () => {
       assert.deepStrictEqual(yield* shop.states, { "db-1": "running", "web-1": "running" })
     }))
 
-  live("has podman behind the same client, and leaves nothing", ["root"], () =>
+  live("has podman behind the same client, and leaves nothing", ["docker", "podman"], () =>
     Effect.gen(function*() {
       const home = yield* Effect.scoped(Effect.gen(function*() {
         const { engine, root } = yield* Podman.make()
@@ -209,7 +209,7 @@ describe("the Docker lab", () => {
       assert.deepStrictEqual(yield* remains(home), [])
     }))
 
-  live("removes what a killed test run left", ["root"], () =>
+  live("removes what a killed test run left", ["docker"], () =>
     Effect.gen(function*() {
       const outfile = Path.join(yield* workDirectory, "abandoned.mjs")
       const entry = Path.join(import.meta.dirname, "docker/abandoned.ts")
