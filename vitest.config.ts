@@ -17,8 +17,8 @@ export default defineConfig({
     setupFiles: ["test/support/setup.ts"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    // two cores: live tests measure real processes
-    maxWorkers: 2,
+    // for two cores: live tests wait for real processes most of the time, and measure them
+    maxWorkers: 3,
     minWorkers: 1
   }
 })
