@@ -10,6 +10,7 @@ import { live } from "../support/live.ts"
 const site = docker()
 
 const ping = "GET /_ping"
+const version = "GET /version"
 const list = "GET /containers/json"
 const inspect = "GET /containers/{id}/json"
 const stop = "POST /containers/{id}/stop"
@@ -58,13 +59,13 @@ describe("a whole cycle asks", () => {
   ]
   for (const [name, service, routes] of cases) {
     live(
-      `${name}: ${[ping, list, inspect, ...routes].join(", ")}; and nothing else`,
+      `${name}: ${routes.join(", ")} beside the questions, and nothing else`,
       ["docker"],
       () =>
         Effect.gen(function*() {
           assert.deepStrictEqual(
             yield* cycle(`routes-${name}`, service, "stopped"),
-            [ping, list, inspect, ...routes].sort()
+            [ping, version, list, inspect, ...routes].sort()
           )
         })
     )
@@ -89,4 +90,15 @@ describe("a whole cycle asks", () => {
         assert.deepStrictEqual(proxy.asked(), [inspect, list, inspect, inspect])
       })
   )
+
+  live("for the version in vain, where that is forbidden", ["docker"], () =>
+    Effect.gen(function*() {
+      const { engine, proxy } = yield* site
+      yield* up(engine, "routes-version", { web: {} })
+      yield* proxy.misbehave({ on: version }, { _tag: "Status", status: 403 })
+      const control = yield* controlOf(proxy.host, "routes-version")
+      assert.strictEqual((yield* control.inspect(stack)).units.units.length, 1)
+      assert.strictEqual(proxy.met(), 1)
+      yield* proxy.behave
+    }))
 })
