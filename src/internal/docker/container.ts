@@ -64,7 +64,7 @@ interface Remembered {
   readonly hook?: "touched" | "frozen" | "thawed"
   /** The life in which it was frozen: the next one is not. */
   readonly frozenIn?: string
-  /** When this process has started it, in milliseconds. */
+  /** When this process has started it, by `elapsed`. */
   readonly startedAt?: number
   /** The life that was seen to be up. */
   readonly upSince?: string
@@ -102,6 +102,9 @@ const runHook = Effect.fnUntraced(function*({ engine, identity }: Handle, what: 
   return yield* new HookFailed({ reason: `its ${what} command '${hook.argv.join(" ")}' ended with ${exitCode}${said}` })
 })
 
+/** Milliseconds that no setting of the machine's clock changes. */
+const elapsed = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos) / 1e6)
+
 /**
  * How long, in milliseconds, a container that no other one waits for is left to itself: its test would take from the
  * machine what its start needs.
@@ -114,7 +117,7 @@ const isUp = Effect.fnUntraced(function*({ engine, identity, memory }: Handle, c
   const { startedAt, upSince } = yield* memory.get(identity.id)
   if (upSince === life) return Option.none<string>()
   if (identity.gate === "exec" && identity.awaited !== true && startedAt !== undefined) {
-    if ((yield* Clock.currentTimeMillis) - startedAt < startingTime) return Option.some("it was started a moment ago")
+    if ((yield* elapsed) - startedAt < startingTime) return Option.some("it was started a moment ago")
   }
   const not = yield* Health.isUp(engine, container, identity.gate)
   if (Option.isNone(not)) yield* memory.set(identity.id, { upSince: life })
@@ -218,7 +221,7 @@ const settleTime = "1 second"
 const startIt = Effect.fnUntraced(
   function*({ engine, identity, memory, unit }: Handle): Effect.fn.Return<boolean, ContainerError> {
     const start = on(engine, identity, (id) => engine.start(id, unit.startTimeoutMs)).pipe(
-      Effect.zipLeft(Effect.flatMap(Clock.currentTimeMillis, (startedAt) => memory.set(identity.id, { startedAt })))
+      Effect.zipLeft(Effect.flatMap(elapsed, (startedAt) => memory.set(identity.id, { startedAt })))
     )
     if (yield* start) return true
     const wentDown = yield* inspect(engine, identity).pipe(
