@@ -178,7 +178,11 @@ describe("quiesce.stop=exec", () => {
 
   live("a freeze command that never ends is thawed, and not called so", ["docker"], () =>
     Effect.gen(function*() {
-      const labels = { ...exec, "quiesce.exec.freeze": "echo $$ > /pid; exec sleep 100", "quiesce.exec.timeout": "500ms" }
+      const labels = {
+        ...exec,
+        "quiesce.exec.freeze": "echo $$ > /pid; exec sleep 100",
+        "quiesce.exec.timeout": "500ms"
+      }
       const { control, sh, unit } = yield* app("exec-endless", labels)
       const short = { ...unit, startTimeoutMs: 1500 }
       yield* Effect.flip(control.stop(stack, short))
