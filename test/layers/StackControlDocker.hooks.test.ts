@@ -334,6 +334,8 @@ describe("the health of a container", () => {
         yield* control.stop(stack, unit)
         yield* control.start(stack, unit)
       }
+      // it is not asked in the first moment
+      yield* Effect.sleep("200 millis")
       assert.deepStrictEqual(yield* state(failing.control, failing.unit), [
         "changing",
         "its health is 'starting', its test ended with 2: no",
