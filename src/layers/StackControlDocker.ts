@@ -110,10 +110,10 @@ export const make = Effect.fnUntraced(function*(
   })
 
   const interference = Effect.fn("StackControl.interference")(
-    function*(stack: StackName, _units: ReadonlyArray<Unit>) {
+    function*(stack: StackName, units: ReadonlyArray<Unit>) {
       const { engine } = yield* engineAt(host)
       const { known } = yield* lastLook("inspect", stack)
-      return yield* Witness.interference(engine, known, yield* engine.list({}))
+      return yield* Witness.interference(engine, known, units, yield* engine.list({}))
     },
     (effect, stack) => failed("inspect", stack)(effect)
   )

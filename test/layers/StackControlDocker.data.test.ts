@@ -188,8 +188,10 @@ describe("interference", () => {
       ])
       yield* more.remove("late")
       yield* shop.recreate("db")
-      assert.deepStrictEqual(yield* now, [
-        "restarted-in-window: window-db-1 of project window has come up since the plan"
-      ])
+      const replaced = ["restarted-in-window: window-db-1 of project window has come up since the plan"]
+      assert.deepStrictEqual(yield* now, replaced)
+      // a look of somebody else at the same control is no new plan
+      yield* control.inspect(stack)
+      assert.deepStrictEqual(yield* now, replaced)
     }))
 })

@@ -6,7 +6,7 @@ import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Unit } from "../../src/domain/Stack.ts"
 import type { StackControl, StackControlError, StackNotFound } from "../../src/services/StackControl.ts"
-import { controlOf, docker, stack, stubborn, timed, unitOf, until, up } from "../internal/docker/site.ts"
+import { controlOf, docker, failureOf, stack, stubborn, timed, unitOf, until, up } from "../internal/docker/site.ts"
 import type { Fault } from "../lab/docker/proxy.ts"
 import { live } from "../support/live.ts"
 
@@ -81,7 +81,7 @@ describe("an engine that breaks", () => {
           // these have no body to be halved
           if (fault._tag === "Truncated" && (route === stop || route === start || route === execStart)) continue
           yield* proxy.misbehave({ on: route }, fault)
-          const [error, took] = yield* timed(Effect.flip(run(control, unit)))
+          const [error, took] = yield* timed(failureOf(run(control, unit)))
           assert.isAbove(proxy.met(), 0, operation)
           if (error._tag !== "StackControlError") return assert.fail(error.message)
           assert.match(error.reason, reason, `${operation} at ${route}`)
@@ -103,11 +103,11 @@ describe("an engine that breaks", () => {
       Effect.gen(function*() {
         const { control, proxy, shop, unit } = yield* app("lost")
         yield* proxy.misbehave({ on: /stop|start/ }, { _tag: "LoseAnswer" })
-        const stopped = yield* Effect.flip(control.stop(stack, unit))
+        const stopped = yield* failureOf(control.stop(stack, unit))
         assert.isFalse(stopped.settled)
         assert.deepStrictEqual(yield* shop.states, { "web-1": "exited" })
         assert.strictEqual((yield* control.observe(stack, unit)).state, "stopped")
-        yield* Effect.flip(control.start(stack, unit))
+        yield* failureOf(control.start(stack, unit))
         assert.deepStrictEqual(yield* shop.states, { "web-1": "running" })
         assert.strictEqual((yield* control.observe(stack, unit)).state, "running")
       })
@@ -133,7 +133,7 @@ describe("an engine that breaks", () => {
         const { control, proxy, unit } = yield* app("blind")
         // it is looked at after the stop only
         yield* proxy.misbehave({ on: inspect }, { _tag: "Status", status: 500 })
-        const error = yield* Effect.flip(control.stop(stack, unit))
+        const error = yield* failureOf(control.stop(stack, unit))
         assert.match(error.reason, /answered 500/)
         yield* proxy.behave
         assert.strictEqual((yield* control.observe(stack, unit)).state, "stopped")
@@ -185,7 +185,7 @@ describe("an engine that is slow", () => {
           [exec, "1s", control.prepare(stack)]
         ] as const
         for (const [route, limit, order] of orders) {
-          const [error, took] = yield* timed(Effect.flip<unknown, Failure, never>(order))
+          const [error, took] = yield* timed(failureOf(order))
           if (error._tag !== "StackControlError") return assert.fail(error.message)
           const asked = route.replace("{id}", route === exec ? "{id}" : String(unit.identity["id"]))
           assert.include(error.reason, `did not answer ${asked} within ${limit}`)
@@ -220,7 +220,7 @@ describe("a daemon that is down", () => {
       yield* control.stop(stack, unit)
       yield* lab.stop
       for (const call of [control.inspect(stack), control.observe(stack, unit), control.start(stack, unit)]) {
-        const error = yield* Effect.flip<unknown, Failure, never>(call)
+        const error = yield* failureOf(call)
         assert.match(error.message, /: there is no Docker engine at unix:\/\/\S+: start it, or name another address/)
       }
       yield* lab.start
@@ -229,7 +229,7 @@ describe("a daemon that is down", () => {
       yield* control.start(stack, unit)
       assert.strictEqual((yield* control.observe(stack, unit)).state, "running")
       yield* lab.kill
-      const error = yield* Effect.flip(control.observe(stack, unit))
+      const error = yield* failureOf(control.observe(stack, unit))
       assert.match(error.reason, /^the Docker engine at unix:\/\/\S+ does not answer \(connection refused\)/)
       yield* lab.start
       yield* control.start(stack, unit)
@@ -247,10 +247,10 @@ describe("a daemon that is down", () => {
       yield* Effect.acquireRelease(lab.pause, () => lab.resume)
       const questions = [control.inspect(stack), control.observe(stack, web), control.interference(stack, [web])]
       const [answers, [stopped, tookStop]] = yield* Effect.all([
-        Effect.forEach(questions, (question) => timed(Effect.flip<unknown, Failure, never>(question)), {
+        Effect.forEach(questions, (question) => timed(failureOf(question)), {
           concurrency: "unbounded"
         }),
-        timed(Effect.flip(control.stop(stack, { ...web, stopTimeoutMs: 1000 })))
+        timed(failureOf(control.stop(stack, { ...web, stopTimeoutMs: 1000 })))
       ], { concurrency: 2 })
       for (const [{ message }, took] of answers) {
         assert.match(message, /did not answer GET \/containers\/\S+ within 10s$/)

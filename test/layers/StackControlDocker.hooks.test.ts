@@ -5,14 +5,22 @@ import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Unit } from "../../src/domain/Stack.ts"
 import type { StackControl } from "../../src/services/StackControl.ts"
-import { controlOf, docker, stack, timed, unitOf, unitsOf, until, up } from "../internal/docker/site.ts"
+import {
+  controlOf,
+  docker,
+  failureOf,
+  reasonOf,
+  stack,
+  timed,
+  unitOf,
+  unitsOf,
+  until,
+  up
+} from "../internal/docker/site.ts"
 import type { Healthcheck } from "../lab/docker/service.ts"
 import { live } from "../support/live.ts"
 
 const site = docker()
-
-const reasonOf = <A, E extends { readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.map(Effect.flip(effect), ({ message }) => message)
 
 /** A container with these labels, and a control over it. */
 const app = Effect.fnUntraced(function*(
@@ -40,6 +48,7 @@ const hooks = {
   "quiesce.exec.freeze": "echo freeze >> /log; test ! -e /no-freeze",
   "quiesce.exec.thaw": "echo thaw >> /log; test ! -e /no-thaw"
 }
+const failing = { argv: ["false"], timeoutMs: 1000 }
 const exec = { ...hooks, "quiesce.stop": "exec" }
 
 describe("quiesce.stop=exec", () => {
@@ -185,7 +194,7 @@ describe("quiesce.stop=exec", () => {
       }
       const { control, sh, unit } = yield* app("exec-endless", labels)
       const short = { ...unit, startTimeoutMs: 1500 }
-      yield* Effect.flip(control.stop(stack, short))
+      yield* failureOf(control.stop(stack, short))
       assert.include(
         yield* reasonOf(control.start(stack, short)),
         "its thaw command was run, but its freeze command has not ended yet"
@@ -202,24 +211,28 @@ describe("quiesce.stop=exec", () => {
 describe("a stop with commands", () => {
   live("freezes before, and thaws when it is up again; in every cycle", ["docker"], () =>
     Effect.gen(function*() {
-      const { control, sh, unit } = yield* app("stop-hooks", hooks)
+      const { control, engine, id, sh, unit } = yield* app("stop-hooks", hooks)
       for (const cycle of [1, 2]) {
         assert.strictEqual((yield* control.stop(stack, unit)).clean, true)
         yield* control.start(stack, unit)
         assert.deepStrictEqual(yield* state(control, unit), running)
         assert.strictEqual((yield* sh("cat /log")).output, "freeze\nthaw\n".repeat(cycle))
       }
-      yield* control.stop(stack, unit)
-      yield* Effect.either(control.start(stack, { ...unit, identity: { ...unit.identity, thaw: failing } }))
-      // what the thaw of an earlier start did does not count for this one
-      assert.deepStrictEqual(yield* state(control, unit), unseen)
+      // what the thaw of an earlier start did does not count for this one, also where somebody else has stopped it
+      for (const stop of [control.stop(stack, unit), engine.stop(id)]) {
+        yield* stop
+        yield* failureOf(control.start(stack, { ...unit, identity: { ...unit.identity, thaw: failing } }))
+        assert.deepStrictEqual(yield* state(control, unit), unseen)
+        yield* control.start(stack, unit)
+        assert.deepStrictEqual(yield* state(control, unit), running)
+      }
     }))
 
   live("is not sent when the freeze fails", ["docker"], () =>
     Effect.gen(function*() {
       const { control, sh, shop, unit } = yield* app("stop-no-freeze", hooks)
       yield* sh("touch /no-freeze")
-      yield* Effect.flip(control.stop(stack, unit))
+      yield* failureOf(control.stop(stack, unit))
       assert.deepStrictEqual(yield* shop.states, { "web-1": "running" })
       assert.deepStrictEqual(yield* state(control, unit), unseen)
       yield* control.start(stack, unit)
@@ -239,8 +252,6 @@ describe("a stop with commands", () => {
       assert.deepStrictEqual(yield* state(control, short), running)
     }))
 })
-
-const failing = { argv: ["false"], timeoutMs: 1000 }
 
 describe("quiesce.exec.prepare", () => {
   live(

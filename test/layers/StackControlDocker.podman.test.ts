@@ -4,14 +4,11 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Fs from "node:fs"
-import { controlOf, podman, stack, stubborn, timed, unitOf, unitsOf, up } from "../internal/docker/site.ts"
+import { controlOf, podman, reasonOf, stack, stubborn, timed, unitOf, unitsOf, up } from "../internal/docker/site.ts"
 import { live } from "../support/live.ts"
 import { tempDir } from "./fixtures/support.ts"
 
 const site = podman()
-
-const reasonOf = <A, E extends { readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.map(Effect.flip(effect), ({ message }) => message)
 
 describe("Podman", () => {
   live("pauses and goes on; what it refuses is seen", ["podman"], () =>

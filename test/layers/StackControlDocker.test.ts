@@ -2,16 +2,24 @@ import { assert, describe } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { StackName, type Unit } from "../../src/domain/Stack.ts"
 import * as StackControlDocker from "../../src/layers/StackControlDocker.ts"
-import { controlOf, docker, stack, stubborn, timed, unitOf, unitsOf, until, up } from "../internal/docker/site.ts"
+import {
+  controlOf,
+  docker,
+  reasonOf,
+  stack,
+  stubborn,
+  timed,
+  unitOf,
+  unitsOf,
+  until,
+  up
+} from "../internal/docker/site.ts"
 import type { Engine } from "../lab/docker/engine.ts"
 import { imageName } from "../lab/docker/images.ts"
 import { project } from "../lab/docker/project.ts"
 import { live } from "../support/live.ts"
 
 const site = docker()
-
-const reasonOf = <A, E extends { readonly message: string }, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.map(Effect.flip(effect), ({ message }) => message)
 
 const idle = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"]
 
@@ -66,7 +74,7 @@ describe("the identity of a unit", () => {
         ] as const
       ) {
         assert.strictEqual(
-          yield* reasonOf<unknown, { readonly message: string }, never>(effect),
+          yield* reasonOf(effect),
           `could not ${operation} stack 'app' (unit 'web'): ${reason}`
         )
       }

@@ -125,7 +125,8 @@ export const survey = Effect.fnUntraced(function*(
         members.some(({ container }) => container.Id === Id) || projects.has(Compose.projectOf(Labels) ?? "")
       ).map(({ Id }) => Id)
     ),
-    units: new Set([...holdable.map(({ container }) => container.Id), ...us === undefined ? [] : [us.Id]]),
+    units: new Set(holdable.map(({ container }) => container.Id)),
+    own: us?.Id,
     projects,
     paths: [
       ...yield* Data.writablePaths(holdable.flatMap(({ container }) => container.Mounts)),

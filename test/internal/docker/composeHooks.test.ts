@@ -123,7 +123,9 @@ describe("a file is unread", () => {
 
   it.scoped("when it is larger than anybody would write it", () =>
     Effect.gen(function*() {
-      const file = yield* written("")
+      const hook = "services: { a: { pre_stop: [{ command: x }] } }\n"
+      yield* unread(yield* written(`${hook}${"# and so on\n".repeat(400_000)}`))
+      const file = yield* written(hook)
       Fs.truncateSync(file, 64e9)
       const [took] = yield* Effect.timed(unread(file))
       assert.isBelow(Duration.toMillis(took), 1000)

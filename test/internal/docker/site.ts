@@ -119,3 +119,14 @@ export const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     const began = performance.now()
     return Effect.map(effect, (answer) => [answer, performance.now() - began] as const)
   })
+
+/** How it failed. What has not failed is told in a few words: a runner that prints a whole answer takes minutes. */
+export const failureOf = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effect<E, never, R> =>
+  Effect.matchEffect(effect, {
+    onFailure: Effect.succeed,
+    onSuccess: () => Effect.dieMessage("it did not fail")
+  })
+
+/** Why it failed, for people. */
+export const reasonOf = <E extends { readonly message: string }, R>(effect: Effect.Effect<unknown, E, R>) =>
+  Effect.map(failureOf(effect), ({ message }) => message)

@@ -10,7 +10,8 @@ import { composeLabels, container, engineOf, idOf, summary } from "./fixtures.ts
 
 const known: Known = {
   ids: new Set([idOf("db"), idOf("sidecar")]),
-  units: new Set([idOf("db"), idOf("us")]),
+  units: new Set([idOf("db")]),
+  own: idOf("us"),
   projects: new Set(["shop"]),
   paths: ["/srv/db", "/backup/source"]
 }
@@ -18,7 +19,10 @@ const known: Known = {
 const nobody = engineOf({})
 
 const seen = (running: ReadonlyArray<Summary>, engine = nobody, now = known) =>
-  Effect.map(interference(engine, now, running), (found) => found.map(({ detail, reason }) => `${reason}: ${detail}`))
+  Effect.map(
+    interference(engine, now, [{ identity: { id: idOf("db") } }], running),
+    (found) => found.map(({ detail, reason }) => `${reason}: ${detail}`)
+  )
 
 const bind = (Source: string, RW = true, Type = "bind") => ({ Type, Source, Destination: "/x", RW })
 const other = (...Mounts: ReadonlyArray<object>) => summary("other", {}, { Mounts })
@@ -66,6 +70,17 @@ describe("interference", () => {
         "restarted-in-window: shop-db-1 of project shop has come up since the plan"
       ])
       assert.deepStrictEqual(yield* seen([summary("x", composeLabels("db", { project: "blog" }), { Mounts: [] })]), [])
+    }))
+
+  it.effect("is a container of the stack that the plan does not know, also where a later look does", () =>
+    Effect.gen(function*() {
+      const later = { ...known, units: new Set([idOf("db"), idOf("new")]), ids: new Set([idOf("db"), idOf("new")]) }
+      assert.deepStrictEqual(yield* seen([summary("new", composeLabels("db"), { Mounts: [] })], nobody, later), [
+        "restarted-in-window: new of project shop has come up since the plan"
+      ])
+      assert.deepStrictEqual(yield* seen([summary("new", {}, { Mounts: [] })], nobody, later), [
+        "restarted-in-window: new has come up since the plan"
+      ])
     }))
 
   it.effect("is a one-off container only where it writes", () =>
