@@ -24,10 +24,10 @@ const rules: ReadonlyArray<readonly [string, Rule]> = [
     packages: contract
   }],
   ["src/testing/", { own: ["services/", "domain/"], packages: contract }],
-  // the one place that brings a transport of its own: a UNIX socket
-  ["src/internal/docker/transport.ts", {
+  // the one room that brings a transport of its own: UNIX sockets, certificates that are pinned
+  ["src/internal/http/", {
     own: ["internal/"],
-    packages: /^(effect|@effect\/platform(-node)?\/\w+)$/
+    packages: /^(effect|@effect\/platform(-node)?\/\w+|node:[\w/]+)$/
   }],
   ["src/internal/", { own: ["internal/", "services/", "domain/"], packages: machine }],
   ["src/layers/", { own: ["layers/", "internal/", "services/", "domain/"], packages: machine }],

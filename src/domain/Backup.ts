@@ -38,7 +38,9 @@ export const BackupStatus = Schema.Struct({
   effectiveMode: Schema.optionalWith(EffectiveMode, { exact: true }),
   progress: Schema.optionalWith(Progress, { exact: true }),
   artifact: Schema.optionalWith(Schema.String, { exact: true }),
-  error: Schema.optionalWith(Schema.String, { exact: true })
+  error: Schema.optionalWith(Schema.String, { exact: true }),
+  /** When each phase began, by the agent's clock, ISO 8601. For people: no decision depends on it. */
+  times: Schema.optionalWith(Schema.Record({ key: Schema.String, value: Schema.String }), { exact: true })
 })
 export interface BackupStatus extends Schema.Schema.Type<typeof BackupStatus> {}
 

@@ -1,13 +1,13 @@
 /**
  * The agent that is this process: takes the snapshot and carries it away by itself.
  */
-import { Deferred, type Duration, Effect, Fiber, FiberMap, Layer, Option, Ref } from "effect"
-import type { RunId } from "../domain/RunId.ts"
-import { firstUnreadable, realDirectory } from "../internal/disk.ts"
-import * as Job from "../internal/localJob.ts"
-import { AgentBusy, AgentClient, AgentRefused, BackupUnknown } from "../services/AgentClient.ts"
-import { type SnapshotCapability, Snapshotter } from "../services/Snapshotter.ts"
+import { type Duration, Effect, Layer } from "effect"
+import * as Jobs from "../internal/agent/jobs.ts"
+import * as SnapshotEngine from "../internal/agent/snapshotEngine.ts"
+import { AgentClient } from "../services/AgentClient.ts"
+import { Snapshotter } from "../services/Snapshotter.ts"
 import { Transfer } from "../services/Transfer.ts"
+import * as JobStoreMemory from "./JobStoreMemory.ts"
 
 /** What is backed up, and how long this agent waits. */
 export interface AgentClientLocalOptions {
@@ -25,109 +25,32 @@ export interface AgentClientLocalOptions {
   readonly statusWait?: Duration.DurationInput | undefined
 }
 
-/** How many ended backups can still be asked for. */
-const kept = 16
-
-const refused = Effect.mapError((error: { readonly message: string }) => new AgentRefused({ reason: error.message }))
-
 const make = Effect.fnUntraced(function*(options: AgentClientLocalOptions) {
-  const snapshotter = yield* Snapshotter
-  const transfer = yield* Transfer
-  const jobs = yield* Ref.make<ReadonlyMap<RunId, Job.Job>>(new Map())
-  const fibers = yield* FiberMap.make<RunId, void, never>()
-  const slot = yield* Effect.makeSemaphore(1)
-  const proved = yield* Ref.make(Option.none<SnapshotCapability>())
-
-  const preflight = Effect.gen(function*() {
-    const source = yield* Effect.mapError(
-      realDirectory(options.source),
-      ({ reason }) => new AgentRefused({ reason: `the source ${options.source} cannot be read: ${reason}` })
-    )
-    const unreadable = yield* firstUnreadable(options.stateDir, source)
-    if (Option.isSome(unreadable)) {
-      return yield* new AgentRefused({
-        reason: `${unreadable.value} in the source cannot be read by user ${process.geteuid?.() ?? "?"}: ` +
-          "run as root, or as the owner of the files"
-      })
-    }
-    const capability = yield* snapshotter.probe
-    yield* Ref.set(proved, Option.some(capability))
-    yield* transfer.preflight
-    return { mode: capability.mode, snapshotter: capability.snapshotter, notes: capability.notes ?? [] }
-  }).pipe(
-    Effect.catchTags({
-      SnapshotUnsupported: (error) => new AgentRefused({ reason: error.message }),
-      ToolFailed: (error) => new AgentRefused({ reason: error.message }),
-      TransferRefused: (error) => new AgentRefused({ reason: error.message })
-    }),
-    Effect.withSpan("AgentClientLocal.preflight")
-  )
-
-  const services: Job.JobServices = {
-    snapshotter,
-    transfer,
-    // what the preflight of this run has proved need not be proved twice
-    capability: Effect.flatMap(
-      Ref.getAndSet(proved, Option.none()),
-      Option.match({
-        onNone: () => snapshotter.probe,
-        onSome: Effect.succeed
-      })
-    )
-  }
-
-  const known = (runId: RunId) =>
-    Effect.flatMap(Ref.get(jobs), (all) => {
-      const job = all.get(runId)
-      return job === undefined ? new BackupUnknown({ runId }) : Effect.succeed(job)
-    })
-
-  const idle = Effect.gen(function*() {
-    for (const [runId, job] of yield* Ref.get(jobs)) {
-      if (!(yield* Job.isOver(job))) {
-        return yield* new AgentBusy({ reason: `the backup of run ${runId} has not ended yet` })
-      }
-    }
-  })
-
-  const begin = Effect.fnUntraced(function*(runId: RunId) {
-    yield* idle
-    const all = yield* Ref.get(jobs)
-    const job = yield* Job.make(runId)
-    yield* Ref.set(jobs, new Map([...[...all].slice(1 - kept), [runId, job]]))
-    const work = Job.work(job, {
+  const jobs = yield* Jobs.make({
+    guest: "local",
+    engine: yield* SnapshotEngine.make({
       source: options.source,
-      readyTimeout: options.readyTimeout ?? "10 minutes",
-      transferDelay: options.transferDelay ?? "500 millis"
-    }, services)
-    yield* FiberMap.run(fibers, runId, work)
-    return job
+      stateDir: options.stateDir,
+      transferDelay: options.transferDelay ?? "500 millis",
+      snapshotter: yield* Snapshotter,
+      transfer: yield* Transfer
+    }),
+    // it dies with its controller, whose marker says what is to be done then
+    store: yield* JobStoreMemory.make(),
+    readyTimeout: options.readyTimeout ?? "10 minutes",
+    cancelLate: true
   })
-
-  const request = Effect.fn("AgentClientLocal.request")((runId: RunId) =>
-    slot.withPermits(1)(Effect.orElse(known(runId), () => Effect.uninterruptible(begin(runId)))).pipe(
-      Effect.flatMap(({ status }) => status.get)
-    )
-  )
-
-  const cancel = Effect.fn("AgentClientLocal.cancel")(function*(runId: RunId) {
-    const fiber = yield* Effect.option(FiberMap.get(fibers, runId))
-    if (Option.isSome(fiber)) yield* Fiber.interrupt(fiber.value)
-  })
-
   return AgentClient.of({
-    preflight,
-    request,
-    prepare: () => refused(snapshotter.prepare),
-    quiesced: (runId) =>
-      Effect.flatMap(known(runId), (job) => Effect.zipRight(Deferred.succeed(job.quiesced, undefined), job.status.get)),
-    status: (runId, after) =>
-      Effect.flatMap(known(runId), (job) => Job.statusAfter(job, after, options.statusWait ?? "1 second")),
-    cancel,
-    sweep: idle.pipe(
-      Effect.zipRight(refused(Effect.zipWith(transfer.sweep, snapshotter.sweep, (a, b) => [...a, ...b]))),
-      Effect.withSpan("AgentClientLocal.sweep")
-    )
+    preflight: Effect.withSpan(jobs.preflight, "AgentClientLocal.preflight"),
+    request: Effect.fn("AgentClientLocal.request")(jobs.request),
+    prepare: jobs.prepare,
+    quiesced: jobs.quiesced,
+    status: (runId, after) => jobs.status(runId, after, options.statusWait ?? "1 second"),
+    cancel: Effect.fn("AgentClientLocal.cancel")((runId) =>
+      Effect.catchTag(jobs.cancel(runId), "BackupUnknown", () => Effect.void)
+    ),
+    asked: Effect.never,
+    sweep: Effect.withSpan(jobs.sweep, "AgentClientLocal.sweep")
   })
 })
 

@@ -36,6 +36,8 @@ export interface AgentScript {
   readonly phases: ReadonlyArray<ScriptStep>
   /** How long a status question waits for a change. Default: it answers at once. */
   readonly waits?: Duration.DurationInput | undefined
+  /** When, since its start, the agent asks for runs, and of which ids. Default: never. */
+  readonly asks?: ReadonlyArray<{ readonly at: Duration.DurationInput; readonly runId: RunId }> | undefined
   /** The fault of the nth call (from 0) of an operation, if any. */
   readonly fault?:
     | ((
@@ -58,6 +60,8 @@ const make = Effect.fnUntraced(function*(script: AgentScript) {
   const journal = yield* Journal
   const jobs = yield* Ref.make<ReadonlyMap<string, Job>>(new Map())
   const calls = yield* Ref.make<ReadonlyMap<string, number>>(new Map())
+  const asking = yield* Ref.make(script.asks ?? [])
+  const began = yield* Clock.currentTimeMillis
   const requestSteps = script.request ?? [{ at: 0, phase: "ready" }]
 
   const statusOf = (job: Job, now: number): BackupStatus => {
@@ -156,6 +160,13 @@ const make = Effect.fnUntraced(function*(script: AgentScript) {
         journal.record("agent cancel"),
         Effect.asVoid(call("cancel", runId, change(runId, (job) => job && { ...job, cancelled: true })))
       ),
+    asked: Effect.gen(function*() {
+      const [next, ...later] = yield* Ref.get(asking)
+      if (next === undefined) return yield* Effect.never
+      yield* Effect.sleep(Math.max(0, Duration.toMillis(next.at) + began - (yield* Clock.currentTimeMillis)))
+      yield* Ref.set(asking, later)
+      return next.runId
+    }),
     sweep: Effect.succeed([])
   })
 })

@@ -73,6 +73,7 @@ const noAgent = () => {
     quiesced: () => unavailable,
     status: () => unavailable,
     cancel: () => unavailable,
+    asked: unavailable,
     sweep: Effect.succeed([])
   })
 }

@@ -84,6 +84,11 @@ export class AgentClient extends Context.Tag("quiesce/services/AgentClient")<Age
   /** Ends a backup that is no longer wanted and returns when it has ended. Ending an ended one is a success. */
   readonly cancel: (runId: RunId) => Effect.Effect<void, AgentError>
   /**
+   * Waits until the agent asks for a run: a backup that its host has begun by itself, and that waits for this app to be
+   * quiet. The run must use this id. An agent that never asks waits for ever.
+   */
+  readonly asked: Effect.Effect<RunId, AgentError>
+  /**
    * Ends and removes what a dead run left on *this* machine: a transfer that still reads, a temporary snapshot, an
    * artifact without a final name. Needs the run lock. Never contacts another machine. Answers with what it removed.
    */
