@@ -5,6 +5,7 @@ import * as Command from "@effect/cli/Command"
 import { Duration, Effect } from "effect"
 import { stringify } from "yaml"
 import * as DurationText from "../domain/DurationText.ts"
+import type { ResolvedAgent } from "../layers/ConfigAgents.ts"
 import type { ResolvedConfig } from "../layers/ConfigFile.ts"
 import type { ResolvedStack } from "../layers/ConfigStacks.ts"
 import * as Common from "./common.ts"
@@ -21,6 +22,31 @@ const control = (stack: ResolvedStack) =>
       ...(stack.prepare === undefined ? {} : { prepare: stack.prepare })
     }
   }
+
+const describeAgent = (agent: ResolvedAgent) => {
+  switch (agent._tag) {
+    case "Local": {
+      const { snapshot, source, transfer } = agent
+      return {
+        local: {
+          source,
+          snapshot,
+          transfer: transfer._tag === "Archive" ? { archive: { to: transfer.to } } : { command: transfer.argv }
+        }
+      }
+    }
+    case "Http": {
+      const { address, fingerprint, tokenFile } = agent
+      return {
+        http: { ...("url" in address ? address : { socket: address.socketPath }), tokenFile, fingerprint }
+      }
+    }
+    case "Proxmox": {
+      const { fingerprint, node, tokenFile, url, vzdump } = agent
+      return { proxmox: { url, node, tokenFile, fingerprint, ...vzdump } }
+    }
+  }
+}
 
 /** The configuration as a person would write it, with every default and path filled in. */
 export const describe = (config: ResolvedConfig) => {
@@ -45,15 +71,7 @@ export const describe = (config: ResolvedConfig) => {
       }]
     })),
     ...(config.dockerHost === undefined ? {} : { docker: { host: config.dockerHost } }),
-    agent: {
-      local: {
-        source: config.agent.source,
-        snapshot: config.agent.snapshot,
-        transfer: config.agent.transfer._tag === "Archive"
-          ? { archive: { to: config.agent.transfer.to } }
-          : { command: config.agent.transfer.argv }
-      }
-    }
+    agent: describeAgent(config.agent)
   }
 }
 

@@ -2,87 +2,11 @@
  * The configuration file: what `quiesce.yaml` may say. Decoded only; what a path or a default means is decided where the
  * file is read.
  */
-import { Duration, Option, ParseResult, Schema } from "effect"
-import * as DurationText from "./DurationText.ts"
+import { Schema } from "effect"
+import { argv, duration, exactlyOne, expected, map, optional, PathText } from "./ConfigWords.ts"
+import { SourceConfig } from "./SourceConfig.ts"
 import { StackName } from "./Stack.ts"
-
-const expected = (what: string) => ({ message: () => `expected ${what}` })
-
-const map = (what: string) => expected(`a map with ${what}`)
-
-const durationWords = "a duration such as 500ms, 30s, 5m or 1h30m"
-
-const DurationString = Schema.transformOrFail(
-  Schema.String.annotations(expected(durationWords)),
-  Schema.DurationFromSelf,
-  {
-    strict: true,
-    decode: (text, _, ast) =>
-      Option.match(DurationText.parse(text), {
-        onNone: () => ParseResult.fail(new ParseResult.Type(ast, text, `expected ${durationWords}`)),
-        onSome: ParseResult.succeed
-      }),
-    encode: (duration) => ParseResult.succeed(DurationText.format(duration))
-  }
-)
-
-/** A duration from `least` to 24 days. */
-const duration = (description: string, least: Duration.DurationInput = "1 millis") => {
-  const range = `from ${DurationText.format(Duration.decode(least))} to ${DurationText.format(DurationText.longest)}`
-  return DurationString.pipe(
-    Schema.filter((value) =>
-      Duration.greaterThanOrEqualTo(value, least) && Duration.lessThanOrEqualTo(value, DurationText.longest)
-        ? undefined
-        : `expected a duration ${range}`
-    )
-  ).annotations({ description, jsonSchema: { type: "string" } })
-}
-
-const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
-
-/** A word of the design that this version cannot do yet. */
-const unsupported = (kind: string, word: string, supported: string) =>
-  optional(
-    Schema.Never.annotations({
-      description: `Reserved: ${kind} '${word}' is not supported by this version.`,
-      message: () => `${kind} '${word}' is not supported by this version; supported: ${supported}`
-    })
-  )
-
-/** Exactly one of the kinds; an unsupported one has failed before. */
-const exactlyOne = (kind: string, words: ReadonlyArray<string>) => (value: object): string | undefined => {
-  const present = words.filter((word) => word in value)
-  if (present.length === 1) return undefined
-  const choice = words.join(", ")
-  return present.length === 0
-    ? `expected one ${kind}${words.length === 1 ? "" : " of"}: ${choice}; none is there`
-    : `expected only one ${kind}; there are ${present.length}: ${present.join(", ")}`
-}
-
-const PathText = Schema.String.annotations(expected("a path")).pipe(
-  Schema.filter((path) =>
-    path === "" || path.includes("\0")
-      ? "expected a path"
-      : path === "~" || path.startsWith("~/")
-      ? "expected a path; '~' is not expanded here, write the full path"
-      : undefined
-  )
-)
-
-const Word = Schema.String.annotations(expected("a text; put a number or a true/false in quotes")).pipe(
-  Schema.filter((word) => word.includes("\0") ? "expected a text without NUL" : undefined)
-)
-
-const argvWords = "a list of words such as [systemctl, stop, notes] (no shell is used)"
-
-/** A command: the program and its arguments. No shell. */
-export const Argv = Schema.Array(Word).annotations(expected(argvWords)).pipe(
-  Schema.filter((words): words is Argv => words.length > 0, expected(argvWords)),
-  Schema.filter((words) => words[0] === "" ? "expected a program as the first word; it is empty" : undefined)
-)
-export type Argv = readonly [string, ...ReadonlyArray<string>]
-
-const argv = (description: string) => Argv.annotations({ description })
+import { HostName, VzdumpConfig } from "./VzdumpConfig.ts"
 
 /** A stack that is stopped, started and asked by commands. The status answers as LSB: 0 running, 3 stopped. */
 export const CommandControl = Schema.Struct({
@@ -155,60 +79,66 @@ export const StackConfig = Schema.Struct({
 )
 export type StackConfig = typeof StackConfig.Type
 
-const supportedTransfers = ["archive", "command"]
-
-const TransferConfig = Schema.Struct({
-  archive: optional(
-    Schema.Struct({
-      to: PathText.annotations({ description: "The directory in which the archives are kept." })
-    }).annotations(map("to (a directory)"))
-  ),
-  command: optional(
-    Argv.pipe(
-      Schema.filter((words) =>
-        words.slice(1).some((word) => word.includes("{snapshot}"))
-          ? undefined
-          : "expected '{snapshot}' in one of the arguments; it stands for the path that is to be backed up"
-      )
-    ).annotations({
-      description: "A command that backs up the path that '{snapshot}' stands for (restic, borg, rsync)."
-    })
+/** A certificate's SHA-256 fingerprint, as openssl and Proxmox VE print it. */
+const FingerprintText = Schema.String.pipe(
+  Schema.pattern(
+    /^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$/,
+    expected("a SHA-256 fingerprint: 32 pairs of hexadecimal digits with colons, in quotes (\"AA:BB:...\")")
   )
-}).annotations(map("one of archive, command")).pipe(
-  Schema.filter(exactlyOne("transfer", supportedTransfers))
-)
-
-/** The snapshotters of this version. `auto` takes the best that a probe proves. */
-export const SnapshotKind = Schema.Literal("auto", "btrfs", "reflink", "copy", "none")
-export type SnapshotKind = typeof SnapshotKind.Type
-
-const laterSnapshots = new Set(["zfs", "lvm-thin"])
-
-const SnapshotText = SnapshotKind.annotations({
-  description: "How the point in time is made. auto takes the best that works on the source.",
-  message: ({ actual }) => ({
-    message: typeof actual === "string" && laterSnapshots.has(actual)
-      ? `snapshot '${actual}' is not supported by this version; supported: ${SnapshotKind.literals.join(", ")}`
-      : `expected one of ${SnapshotKind.literals.join(", ")}`,
-    // one message, not one for each word
-    override: true
-  })
+).annotations({
+  description: "The one certificate that is accepted, by its SHA-256 fingerprint. Without it, the system's authorities."
 })
 
-const supportedAgents = ["local"]
+const HttpsUrl = (example: string) =>
+  Schema.String.pipe(
+    Schema.filter((text) => {
+      const url = URL.canParse(text) ? new URL(text) : undefined
+      const local = url?.protocol === "http:" && ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname)
+      return url !== undefined && (url.protocol === "https:" || local) && url.username === "" && url.pathname === "/"
+        ? undefined
+        : `expected an address such as ${example}, without a path; http only on this machine`
+    })
+  )
+
+const tokenFile = (what: string) =>
+  PathText.annotations({ description: `A file that only its owner can read: ${what}` })
+
+const HttpAgentConfig = Schema.Struct({
+  url: optional(HttpsUrl("https://pve1:8443").annotations({ description: "Where the quiesce agent listens." })),
+  socket: optional(PathText.annotations({ description: "Or the UNIX socket that the agent keeps for this guest." })),
+  tokenFile: optional(tokenFile("the token that 'quiesce agent token create' has printed.")),
+  fingerprint: optional(FingerprintText)
+}).annotations(map("url and tokenFile, and maybe fingerprint; or socket")).pipe(
+  Schema.filter(exactlyOne("address", ["url", "socket"])),
+  Schema.filter(({ tokenFile, url }) =>
+    url !== undefined && tokenFile === undefined
+      ? "expected a tokenFile; without one the agent lets nobody in"
+      : undefined
+  ),
+  Schema.filter(({ fingerprint, url }) =>
+    fingerprint !== undefined && url?.startsWith("https:") !== true
+      ? "expected no fingerprint; only an https address shows a certificate"
+      : undefined
+  )
+)
+
+const ProxmoxAgentConfig = Schema.Struct({
+  url: HttpsUrl("https://pve1:8006").annotations({ description: "The API of Proxmox VE." }),
+  node: HostName.annotations({ description: "The node that this guest is on." }),
+  tokenFile: tokenFile("an API token as USER@REALM!TOKENID=UUID."),
+  fingerprint: optional(FingerprintText),
+  ...VzdumpConfig.fields
+}).annotations(map("url, node, vmid, storage and tokenFile, and maybe fingerprint"))
+
+const agents = ["local", "http", "proxmox"]
 
 /** What takes the backup. */
 export const AgentConfig = Schema.Struct({
-  local: optional(
-    Schema.Struct({
-      source: PathText.annotations({ description: "The directory that holds the data of the stacks." }),
-      snapshot: optional(SnapshotText),
-      transfer: TransferConfig
-    }).annotations(map("source and transfer, and maybe snapshot"))
-  ),
-  http: unsupported("agent", "http", supportedAgents.join(", ")),
-  proxmox: unsupported("agent", "proxmox", supportedAgents.join(", "))
-}).annotations(map("one agent (local)")).pipe(Schema.filter(exactlyOne("agent", supportedAgents)))
+  local: optional(SourceConfig),
+  http: optional(HttpAgentConfig),
+  proxmox: optional(ProxmoxAgentConfig)
+}).annotations(map(`one agent (${agents.join(", ")})`)).pipe(Schema.filter(exactlyOne("agent", agents)))
+export type AgentConfig = typeof AgentConfig.Type
 
 /** The rhythms and limits of a run that a user may want otherwise. The defaults are those of the run policy. */
 export const LimitsConfig = Schema.Struct({

@@ -4,42 +4,25 @@
 import type * as FileSystem from "@effect/platform/FileSystem"
 import { Effect, Either, Option, Predicate } from "effect"
 import * as NodePath from "node:path"
-import { type Argv, QuiesceConfig, type SnapshotKind } from "../domain/Config.ts"
+import { QuiesceConfig } from "../domain/Config.ts"
 import { defaults, type RunPolicy, stackDefaults } from "../domain/Policy.ts"
 import { StackName } from "../domain/Stack.ts"
-import { decode, type YamlIssue } from "../internal/yamlIssues.ts"
+import { decode } from "../internal/yamlIssues.ts"
 import { read } from "../internal/yamlPositions.ts"
+import { resolve, type ResolvedAgent } from "./ConfigAgents.ts"
 import { type ConfigFileError, ConfigInvalid, ConfigNotFound } from "./ConfigFileError.ts"
 import { defaultStateDir, type Host, places, readText } from "./ConfigPlaces.ts"
-import { resolve, type ResolvedStack } from "./ConfigStacks.ts"
-
-/** The transfer of the embedded agent. */
-export type ResolvedTransfer =
-  | { readonly _tag: "Archive"; readonly to: string }
-  | { readonly _tag: "Command"; readonly argv: Argv; readonly cwd: string }
-
-/** The embedded agent. */
-export interface ResolvedAgent {
-  readonly _tag: "Local"
-  readonly source: string
-  readonly snapshot: SnapshotKind
-  readonly transfer: ResolvedTransfer
-}
+import * as ConfigStacks from "./ConfigStacks.ts"
 
 /** The configuration with every default and path filled in; all paths are absolute. */
 export interface ResolvedConfig {
   readonly file: string
   readonly stateDir: string
   readonly policy: RunPolicy
-  readonly stacks: ReadonlyArray<ResolvedStack>
+  readonly stacks: ReadonlyArray<ConfigStacks.ResolvedStack>
   /** The address of the Docker engine, where the file names one. */
   readonly dockerHost: string | undefined
   readonly agent: ResolvedAgent
-}
-
-const isInside = (inner: string, outer: string) => {
-  const relative = NodePath.relative(outer, inner)
-  return relative === "" || (relative !== ".." && !relative.startsWith(`..${NodePath.sep}`))
 }
 
 /** Decodes the text of a file and resolves what it means. */
@@ -49,25 +32,6 @@ export const parse = Effect.fn("ConfigFile.parse")(function*(text: string, file:
   const { document, value: config } = decoded.right
   const cwd = NodePath.dirname(file)
   const absolute = (path: string) => NodePath.resolve(cwd, path)
-
-  const local = config.agent.local
-  if (local === undefined) return yield* Effect.dieMessage("the schema lets no other agent pass")
-  const source = absolute(local.source)
-  const transfer: ResolvedTransfer | undefined = local.transfer.archive !== undefined
-    ? { _tag: "Archive", to: absolute(local.transfer.archive.to) }
-    : local.transfer.command !== undefined
-    ? { _tag: "Command", argv: local.transfer.command, cwd }
-    : undefined
-  if (transfer === undefined) return yield* Effect.dieMessage("the schema lets no other transfer pass")
-  if (transfer._tag === "Archive" && isInside(transfer.to, source)) {
-    const path = ["agent", "local", "transfer", "archive", "to"]
-    const issue: YamlIssue = {
-      ...document.position(path, "value"),
-      path: path.join("."),
-      message: "expected a directory outside agent.local.source; each archive would hold the ones before it"
-    }
-    return yield* new ConfigInvalid({ file, issues: [issue] })
-  }
 
   const stacks = Object.entries(config.stacks).map(([name, stack]) => ({ name: StackName.make(name), stack }))
   const resolved: ResolvedConfig = {
@@ -83,9 +47,9 @@ export const parse = Effect.fn("ConfigFile.parse")(function*(text: string, file:
           stackDefaults.maxDowntimeWithoutSnapshot
       }))
     },
-    stacks: stacks.flatMap(({ name, stack }) => resolve(name, stack, cwd)),
+    stacks: stacks.flatMap(({ name, stack }) => ConfigStacks.resolve(name, stack, cwd)),
     dockerHost: config.docker?.host,
-    agent: { _tag: "Local", source, snapshot: local.snapshot ?? "auto", transfer }
+    agent: yield* resolve(config.agent, { file, document })
   }
   return resolved
 })

@@ -2,7 +2,8 @@
  * The stacks of a configuration file, with every default filled in.
  */
 import { Duration } from "effect"
-import type { Argv, DockerControl, StackConfig } from "../domain/Config.ts"
+import type { DockerControl, StackConfig } from "../domain/Config.ts"
+import type { Argv } from "../domain/ConfigWords.ts"
 import type { StackName } from "../domain/Stack.ts"
 
 /** A stack of commands. */

@@ -40,7 +40,11 @@ const make = Effect.fnUntraced(function*({ config, stateDir }: StacksOptions) {
         Effect.promise(() => import("./StackControlDocker.ts")).pipe(
           Effect.flatMap((control) =>
             Scope.extend(
-              control.make({ stacks: docker, host: config?.dockerHost, source: config?.agent.source }),
+              control.make({
+                stacks: docker,
+                host: config?.dockerHost,
+                source: config?.agent._tag === "Local" ? config.agent.source : undefined
+              }),
               scope
             )
           ),

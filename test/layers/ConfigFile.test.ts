@@ -48,6 +48,11 @@ const but = (from: string, to: string) => {
 const docker = (control: string) =>
   but(good.slice(good.indexOf("    command"), good.indexOf("agent")), `    docker: ${control}\n`)
 
+const agent = (text: string) => `${good.slice(0, good.indexOf("  local:"))}  ${text}\n`
+const http = (settings: string) => agent(`http: ${settings}`)
+const proxmox = (settings: string) => agent(`proxmox: ${settings}`)
+const pve = "{ url: 'https://a:8006', node: pve1, vmid: 100, storage: local, tokenFile: ./t }"
+
 const F = "/etc/quiesce/config.yaml"
 
 describe("bad input", () => {
@@ -214,7 +219,7 @@ describe("bad input", () => {
     [
       "an empty agent",
       `${good.slice(0, good.indexOf("agent"))}agent: {}\n`,
-      `${F}:8:1: agent: expected one agent: local; none is there`
+      `${F}:8:1: agent: expected one agent of: local, http, proxmox; none is there`
     ],
     [
       "no transfer",
@@ -267,14 +272,69 @@ describe("bad input", () => {
       `${F}:2:17: docker.host: expected an address such as unix:///var/run/docker.sock, found "/var/run/docker.sock"`
     ],
     [
-      "an agent over HTTP",
-      but("  local:\n", "  http: { url: a }\n  local:\n"),
-      `${F}:9:3: agent.http: agent 'http' is not supported by this version; supported: local`
+      "two agents",
+      but("  local:\n", "  http: { socket: ./agent.sock }\n  local:\n"),
+      `${F}:8:1: agent: expected only one agent; there are 2: local, http`
     ],
     [
-      "Proxmox VE",
-      but("  local:\n", "  proxmox: {}\n  local:\n"),
-      `${F}:9:3: agent.proxmox: agent 'proxmox' is not supported by this version; supported: local`
+      "an agent without an address",
+      http("{ tokenFile: ./token }"),
+      `${F}:9:3: agent.http: expected one address of: url, socket; none is there`
+    ],
+    [
+      "an agent with two addresses",
+      http("{ url: 'https://a:1', socket: ./s, tokenFile: ./token }"),
+      `${F}:9:3: agent.http: expected only one address; there are 2: url, socket`
+    ],
+    [
+      "an agent without a token",
+      http("{ url: 'https://a:1' }"),
+      `${F}:9:3: agent.http: expected a tokenFile; without one the agent lets nobody in`
+    ],
+    [
+      "an agent without TLS on another machine",
+      http("{ url: 'http://pve1:8443', tokenFile: ./token }"),
+      `${F}:9:16: agent.http.url: expected an address such as https://pve1:8443, without a path; http only on this machine`
+    ],
+    [
+      "a path in the address",
+      http("{ url: 'https://pve1:8443/v1', tokenFile: ./token }"),
+      `${F}:9:16: agent.http.url: expected an address such as https://pve1:8443, without a path; http only on this machine`
+    ],
+    [
+      "a fingerprint that is none",
+      http("{ url: 'https://a:1', tokenFile: ./token, fingerprint: AA:BB }"),
+      `${F}:9:64: agent.http.fingerprint: expected a SHA-256 fingerprint: 32 pairs of hexadecimal digits with colons, in quotes ("AA:BB:..."), found "AA:BB"`
+    ],
+    [
+      "a fingerprint without TLS",
+      http(`{ url: 'http://localhost:1', tokenFile: ./token, fingerprint: "${"AB:".repeat(31)}AB" }`),
+      `${F}:9:3: agent.http: expected no fingerprint; only an https address shows a certificate`
+    ],
+    [
+      "Proxmox VE without a guest",
+      proxmox("{ url: 'https://a:8006', node: pve1, storage: local, tokenFile: ./t }"),
+      `${F}:9:3: agent.proxmox.vmid: this key is missing`
+    ],
+    [
+      "a guest that is a word",
+      proxmox(pve.replace("100", "web")),
+      `${F}:9:55: agent.proxmox.vmid: expected the id of a guest: a number from 100 to 999999999, found "web"`
+    ],
+    [
+      "a guest that cannot be",
+      proxmox(pve.replace("100", "1")),
+      `${F}:9:55: agent.proxmox.vmid: expected the id of a guest: a number from 100 to 999999999, found the number 1`
+    ],
+    [
+      "a node that is a path",
+      proxmox(pve.replace("pve1", "../x")),
+      `${F}:9:43: agent.proxmox.node: expected a name of letters, digits, '.', '_' and '-' that begins with a letter or a digit, found "../x"`
+    ],
+    [
+      "an unknown mode",
+      proxmox(pve.replace("vmid", "mode: quick, vmid")),
+      `${F}:9:55: agent.proxmox.mode: expected one of snapshot, suspend, stop, found "quick"`
     ],
     [
       "zfs",
@@ -484,10 +544,45 @@ describe("the resolved configuration", () => {
       const found = yield* parse(
         but("{ archive: { to: ./backups } }", "{ command: [restic, -r, ./repo, backup, \"{snapshot}\"] }")
       )
-      assert.deepStrictEqual(found.agent.transfer, {
-        _tag: "Command",
-        argv: ["restic", "-r", "./repo", "backup", "{snapshot}"],
-        cwd: "/etc/quiesce"
+      assert.deepStrictEqual(found.agent, {
+        _tag: "Local",
+        source: "/etc/quiesce/data",
+        snapshot: "auto",
+        transfer: {
+          _tag: "Command",
+          argv: ["restic", "-r", "./repo", "backup", "{snapshot}"],
+          cwd: "/etc/quiesce"
+        }
+      })
+    }))
+
+  it.effect("an agent on another machine: its paths are those of the file", () =>
+    Effect.gen(function*() {
+      const fingerprint = `${"AB:".repeat(31)}AB`
+      const found = yield* parse(http(`{ url: 'https://pve1:8443', tokenFile: ./token, fingerprint: "${fingerprint}" }`))
+      assert.deepStrictEqual(found.agent, {
+        _tag: "Http",
+        address: { url: "https://pve1:8443" },
+        tokenFile: "/etc/quiesce/token",
+        fingerprint
+      })
+      assert.propertyVal(
+        (yield* parse(http("{ socket: ../run/agent.sock }"))).agent,
+        "tokenFile",
+        undefined
+      )
+    }))
+
+  it.effect("Proxmox VE itself", () =>
+    Effect.gen(function*() {
+      const found = yield* parse(proxmox(pve.replace("storage", "mode: suspend, storage")))
+      assert.deepStrictEqual(found.agent, {
+        _tag: "Proxmox",
+        url: "https://a:8006",
+        node: "pve1",
+        tokenFile: "/etc/quiesce/t",
+        fingerprint: undefined,
+        vzdump: { vmid: 100, mode: "suspend", storage: "local" }
       })
     }))
 
@@ -498,7 +593,7 @@ describe("the resolved configuration", () => {
         stacks: { a: { command: { stop: ["a"], start: ["b"], status: ["c"] } } },
         agent: { local: { source: "/s", transfer: { archive: { to: "/t" } } } }
       })
-      assert.strictEqual((yield* parse(json)).agent.source, "/s")
+      assert.propertyVal((yield* parse(json)).agent, "source", "/s")
     }))
 
   it.effect("the state directory: the file's, systemd's, root's, the user's", () =>
