@@ -18,6 +18,8 @@ const machine = /^(effect|@effect\/platform\/\w+|node:[\w/]+|yaml)$/
 /** The first prefix that fits a file decides. */
 const rules: ReadonlyArray<readonly [string, Rule]> = [
   ["src/domain/", { own: ["domain/"], packages: contract }],
+  // what goes over the wire between a controller and an agent: both ends know it, it knows neither
+  ["src/protocol/", { own: ["domain/"], packages: /^(effect|@effect\/platform\/\w+)$/ }],
   ["src/services/", { own: ["services/", "domain/"], packages: contract }],
   ["src/programs/", {
     own: ["programs/", "services/", "domain/", "internal/untorn.ts"],
@@ -29,8 +31,8 @@ const rules: ReadonlyArray<readonly [string, Rule]> = [
     own: ["internal/"],
     packages: /^(effect|@effect\/platform(-node)?\/\w+|node:[\w/]+)$/
   }],
-  ["src/internal/", { own: ["internal/", "services/", "domain/"], packages: machine }],
-  ["src/layers/", { own: ["layers/", "internal/", "services/", "domain/"], packages: machine }],
+  ["src/internal/", { own: ["internal/", "protocol/", "services/", "domain/"], packages: machine }],
+  ["src/layers/", { own: ["layers/", "internal/", "protocol/", "services/", "domain/"], packages: machine }],
   ["src/cli/", {
     own: ["cli/", "programs/", "layers/", "internal/", "services/", "domain/"],
     packages: /^(effect|@effect\/(platform|cli)\/\w+|node:[\w/]+|yaml)$/
@@ -39,7 +41,7 @@ const rules: ReadonlyArray<readonly [string, Rule]> = [
     own: ["cli/", "layers/"],
     packages: /^(effect|@effect\/(platform|platform-node)\/\w+|node:[\w/]+)$/
   }],
-  ["src/index.ts", { own: ["domain/", "services/", "programs/", "layers/", "testing/"], packages: /^$/ }],
+  ["src/index.ts", { own: ["domain/", "protocol/", "services/", "programs/", "layers/", "testing/"], packages: /^$/ }],
   // as an embedding app sees the package
   ["examples/", {
     own: [],

@@ -97,7 +97,7 @@ const undo = (directory: string, names: ReadonlyArray<string>) =>
   }, { discard: true }).pipe(Effect.zipRight(Effect.ignore(syncDirectory(directory))))
 
 /**
- * Writes the files, in order, and returns when all of them are on the disk under their names. When it fails, it has
+ * Writes files that are new, in order, and returns when all of them are on the disk under their names. When it fails, it has
  * removed what it had made, as far as it could. Mode 0600; symbolic links are not followed.
  */
 export const writeDurably = (
@@ -110,6 +110,22 @@ export const writeDurably = (
     // a step that was sent cannot be called back: an interrupted write would go on without its fiber
     Effect.uninterruptible
   )
+
+/**
+ * Puts a file in the place of the one with this name, which stays as it is when this fails before the new one is whole.
+ * Mode 0600; symbolic links are not followed.
+ */
+export const replaceDurably = (
+  directory: string,
+  { content, name }: { readonly name: string; readonly content: string }
+): Effect.Effect<void, DurableFailed> => {
+  const path = Path.join(directory, name)
+  return writeFile(path, content).pipe(
+    Effect.tapError(() => Effect.ignore(removeStale(`${path}.tmp`))),
+    Effect.zipRight(syncDirectory(directory)),
+    Effect.uninterruptible
+  )
+}
 
 /** Removes the files and returns when a power loss cannot bring them back. What is not there is a success. */
 export const removeDurably = (

@@ -2,7 +2,7 @@ import { assert, describe } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { errnoOf, reasonOf, removeDurably, writeDurably } from "../../src/internal/durable.ts"
+import { errnoOf, reasonOf, removeDurably, replaceDurably, writeDurably } from "../../src/internal/durable.ts"
 import { tempDir } from "../layers/fixtures/support.ts"
 import { live } from "../support/live.ts"
 
@@ -27,6 +27,20 @@ describe("durable", () => {
       const error = yield* Effect.flip(writeDurably(directory, files("first", "second")))
       assert.include(error.message, "second")
       assert.deepStrictEqual(Fs.readdirSync(directory), ["second"])
+    }))
+
+  live("replaces a file; the old one stays when the new one cannot be written", [], () =>
+    Effect.gen(function*() {
+      const directory = yield* tempDir
+      const text = () => Fs.readFileSync(Path.join(directory, "a"), "utf8")
+      yield* replaceDurably(directory, { name: "a", content: "old" })
+      yield* replaceDurably(directory, { name: "a", content: "new" })
+      assert.strictEqual(text(), "new")
+      Fs.mkdirSync(Path.join(directory, "a.tmp"))
+      yield* Effect.flip(replaceDurably(directory, { name: "a", content: "newer" }))
+      assert.strictEqual(text(), "new")
+      Fs.rmdirSync(Path.join(directory, "a.tmp"))
+      assert.deepStrictEqual(Fs.readdirSync(directory), ["a"])
     }))
 
   live("removes a stale temporary file, and nothing else at its name", [], () =>

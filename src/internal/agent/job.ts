@@ -139,6 +139,14 @@ export const statusAfter = (job: Job, after: number, wait: Duration.DurationInpu
       )
   )
 
+/** Waits until its engine has begun, or it is over. */
+export const begun = (job: Job): Effect.Effect<void> =>
+  job.status.changes.pipe(
+    Stream.filter(({ phase }) => isAtLeast(phase, "running")),
+    Stream.runHead,
+    Effect.asVoid
+  )
+
 /** At most four changes a second, and the last one. */
 const throttled = (publishProgress: (progress: Progress) => Effect.Effect<void>) =>
   Effect.map(

@@ -57,6 +57,12 @@ export interface Jobs {
 /** How many ended backups can still be asked for. */
 const kept = 16
 
+/**
+ * More than the statuses that an agent tells without writing them down: one of the next agent must not have the number
+ * of one that was told, or a controller would wait for the change that it is.
+ */
+const unwrittenAtMost = 1_000_000_000
+
 const refused = Effect.mapError((error: { readonly message: string }) => new AgentRefused({ reason: error.message }))
 
 type Work = (job: EngineJob) => Effect.Effect<Artifact, EngineFailed, Scope.Scope>
@@ -116,7 +122,12 @@ export const make = Effect.fnUntraced(function*(options: JobsOptions): Effect.fn
     }))
 
   // to be forked where nothing interrupts: an interruption before the first step would leave a backup that never ends
-  const start = (job: Job.Job, body: Work, readyTimeout: Duration.DurationInput, slots = options.slots) =>
+  const start = (
+    job: Job.Job,
+    body: Work,
+    readyTimeout: Duration.DurationInput,
+    slots: Effect.Semaphore | undefined
+  ) =>
     Effect.uninterruptible(Effect.flatMap(Job.forEngine(job, store, readyTimeout), (asEngine) => {
       const slot = slots === undefined
         ? Effect.void
@@ -131,17 +142,21 @@ export const make = Effect.fnUntraced(function*(options: JobsOptions): Effect.fn
     const job = yield* Job.make(guest, runId)
     yield* refused(Job.save(job, store))
     yield* keep(job)
-    yield* start(job, engine.run, options.readyTimeout)
+    yield* start(job, engine.run, options.readyTimeout, options.slots)
     return job
   })
 
   const hosted = Effect.fnUntraced(function*(handle: string, wait: Duration.DurationInput) {
     const present = yield* running
     if (Option.isSome(present)) {
-      const { phase } = yield* Job.present(present.value)
+      const job = present.value
+      // its own vzdump may ask before the line is read that it has begun
+      const isDown = (yield* Deferred.isDone(job.quiesced)) || (yield* Ref.get(job.handle)) !== undefined
+      if (isDown) yield* Effect.timeoutOption(Job.begun(job), "5 seconds")
+      const { phase } = yield* Job.present(job)
       const quiet = phase === "running"
       return quiet
-        ? { quiet, runId: present.value.runId } satisfies HostedAnswer
+        ? { quiet, runId: job.runId } satisfies HostedAnswer
         : { quiet, reason: `another backup of this guest is '${phase}'` } satisfies HostedAnswer
     }
     if (!(yield* asks.isHeard)) {
@@ -150,33 +165,35 @@ export const make = Effect.fnUntraced(function*(options: JobsOptions): Effect.fn
     const runId = yield* RunId.make
     const job = yield* Job.make(guest, runId)
     const quiet = yield* Deferred.make<void>()
-    yield* keep(job)
-    yield* start(
-      job,
-      (asEngine) =>
-        Effect.gen(function*() {
-          yield* asEngine.ready()
-          yield* asEngine.remember(handle)
-          yield* Deferred.succeed(quiet, undefined)
-          return yield* engine.resume(asEngine, handle)
-        }),
-      wait,
-      undefined
-    )
-    yield* asks.put(runId)
+    const body: Work = (asEngine) =>
+      Effect.gen(function*() {
+        yield* asEngine.ready()
+        yield* asEngine.remember(handle)
+        yield* Deferred.succeed(quiet, undefined)
+        return yield* engine.resume(asEngine, handle)
+      })
     const ended = Effect.gen(function*() {
       const fiber = yield* FiberMap.get(fibers, runId)
       yield* Fiber.await(fiber)
     }).pipe(Effect.ignore)
-    return yield* Effect.raceFirst(
-      Effect.as(Deferred.await(quiet), { quiet: true, runId } as const),
-      Effect.map(
-        Effect.zipRight(ended, Job.present(job)),
-        ({ error }) => ({ quiet: false, reason: error ?? "it ended" } as const)
-      )
-    ).pipe(
-      Effect.onInterrupt(() => Effect.ignore(cancel(runId))),
-      Effect.ensuring(asks.take(runId))
+    // a job that is kept and never started, or never cancelled, would keep all others out
+    return yield* Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        yield* keep(job)
+        // the host has a slot already: whoever holds ours may wait for the very backup that asks
+        yield* start(job, body, wait, undefined)
+        yield* asks.put(runId)
+        return yield* restore(Effect.raceFirst(
+          Effect.as(Deferred.await(quiet), { quiet: true, runId } as const),
+          Effect.map(
+            Effect.zipRight(ended, Job.present(job)),
+            ({ error }) => ({ quiet: false, reason: error ?? "it ended" } as const)
+          )
+        )).pipe(
+          Effect.onInterrupt(() => Effect.ignore(cancel(runId))),
+          Effect.ensuring(asks.take(runId))
+        )
+      })
     )
   })
 
@@ -197,13 +214,20 @@ export const make = Effect.fnUntraced(function*(options: JobsOptions): Effect.fn
     () => []
   )
   for (const record of recorded.filter((one) => one.guest === guest)) {
-    const { phase } = record.status
-    const job = yield* Job.restore({ ...record, status: { ...record.status, phase: Job.phaseOf(phase) } })
+    const { phase, revision } = record.status
+    const status = { ...record.status, phase: Job.phaseOf(phase), revision: revision + unwrittenAtMost }
+    const job = yield* Job.restore({ ...record, status })
     yield* keep(job)
     if (yield* Job.isOver(job)) continue
     // nobody was told yet that the app may be stopped
     const untold = phase === "queued" && record.handle === undefined
-    yield* start(job, untold ? engine.run : (asEngine) => engine.resume(asEngine, record.handle), options.readyTimeout)
+    yield* start(
+      job,
+      untold ? engine.run : (asEngine) => engine.resume(asEngine, record.handle),
+      options.readyTimeout,
+      // what goes on already waits for nobody: an app may be down for it
+      untold ? options.slots : undefined
+    )
   }
 
   return {

@@ -23,8 +23,7 @@ export const describe = (place: { readonly socket: string } | { readonly host: s
 const wayOut: Readonly<Record<string, string>> = {
   EADDRINUSE: "another program listens there; end it, or take another one",
   EADDRNOTAVAIL: "this machine has no such address",
-  ENOENT: "its directory does not exist",
-  EINVAL: "the path is too long for a socket; take a shorter one"
+  ENOENT: "its directory does not exist"
 }
 
 export const reasonOf = (error: unknown): string => wayOut[errnoOf(error)] ?? diskReasonOf(error)
@@ -41,6 +40,9 @@ const listen = (server: Net.Server, place: string, options: Net.ListenOptions) =
     })
   })
 
+/** Bytes of the longest path of a socket (unix(7)); a longer one is cut without a word. */
+const longestPath = 107
+
 /** Whether somebody accepts connections on the socket. */
 const isAnswered = (path: string) =>
   Effect.async<boolean>((resume) => {
@@ -56,11 +58,14 @@ const isAnswered = (path: string) =>
 /** A socket whose server was killed is left behind, and may be replaced; anything else may not. */
 const makeWay = Effect.fnUntraced(function*(path: string) {
   const found = yield* Effect.tryPromise({
-    try: () => Fs.lstat(path).catch((error: unknown) => errnoOf(error) === "ENOENT" ? undefined : Promise.reject(error)),
+    try: () =>
+      Fs.lstat(path).catch((error: unknown) => errnoOf(error) === "ENOENT" ? undefined : Promise.reject(error)),
     catch: failed(path)
   })
   if (found === undefined) return
-  if (!found.isSocket()) return yield* new ListenFailed({ place: path, reason: "it is there, and no socket; remove it" })
+  if (!found.isSocket()) {
+    return yield* new ListenFailed({ place: path, reason: "it is there, and no socket; remove it" })
+  }
   if (yield* isAnswered(path)) {
     return yield* new ListenFailed({ place: path, reason: "another program listens there; end it" })
   }
@@ -81,6 +86,10 @@ export const bindSocket = Effect.fnUntraced(
     server: Net.Server,
     { mode, socket }: { readonly socket: string; readonly mode: number }
   ): Effect.fn.Return<void, ListenFailed, Scope.Scope> {
+    // 10: the directory in which it is made
+    if (Buffer.byteLength(socket) > longestPath || Buffer.byteLength(Path.dirname(socket)) > longestPath - 10) {
+      return yield* new ListenFailed({ place: socket, reason: "the path is too long for a socket; take a shorter one" })
+    }
     yield* makeWay(socket)
     const attempt = <A>(act: () => Promise<A>) => Effect.tryPromise({ try: act, catch: failed(socket) })
     yield* attempt(() => Fs.mkdir(Path.dirname(socket), { recursive: true, mode: 0o711 }))

@@ -10,6 +10,7 @@ import { Duration, Effect, Option, type Scope } from "effect"
 import * as Http from "node:http"
 import * as Https from "node:https"
 import type { AddressInfo, Socket } from "node:net"
+import { originOf } from "./origin.ts"
 import * as Place from "./place.ts"
 
 /** What one server bears. */
@@ -28,7 +29,7 @@ export interface ServerLimits {
 }
 
 /** Where a server listens. */
-export type Place =
+export type Listener =
   | { readonly socket: string; readonly mode: number }
   | {
     readonly host: string
@@ -39,9 +40,13 @@ export type Place =
 /** How long open requests have to end when the server stops. */
 const grace = Duration.millis(500)
 
-/** What is refused before anything is read of it. Bodies without a length are not: nobody needs them here. */
-const refusalOf = ({ headers, method }: Http.IncomingMessage, { body }: ServerLimits): number | undefined => {
+/** Paths need no more than this. A router could take `;` for a query, or decode what was not meant to be a name. */
+const plainUrl = /^\/[\w./-]*(\?[\w.~%+=&-]*)?$/
+
+/** What is refused before anything else is looked at. Bodies without a length are: nobody needs them here. */
+const refusalOf = ({ headers, method, url = "" }: Http.IncomingMessage, { body }: ServerLimits): number | undefined => {
   if (method !== "GET" && method !== "POST" && method !== "DELETE") return 405
+  if (!plainUrl.test(url)) return 400
   if (headers["transfer-encoding"] !== undefined) return 411
   const length = Number(headers["content-length"] ?? 0)
   if (length > body) return 413
@@ -67,7 +72,7 @@ const admission = (server: Http.Server | Https.Server, limits: ServerLimits) => 
   const sockets = new Set<Socket>()
   const counts = new Map<string, number>()
   server.on("connection", (socket: Socket) => {
-    const address = socket.remoteAddress
+    const address = socket.remoteAddress === undefined ? undefined : originOf(socket.remoteAddress)
     const count = address === undefined ? 0 : counts.get(address) ?? 0
     if (count >= limits.connectionsPerAddress) {
       socket.destroy()
@@ -86,7 +91,7 @@ const admission = (server: Http.Server | Https.Server, limits: ServerLimits) => 
   return sockets
 }
 
-const create = (place: Place, limits: ServerLimits): Http.Server | Https.Server => {
+const create = (place: Listener, limits: ServerLimits): Http.Server | Https.Server => {
   const options: Http.ServerOptions = {
     maxHeaderSize: limits.headers,
     headersTimeout: Duration.toMillis(limits.headersTimeout),
@@ -121,7 +126,7 @@ const stop = (server: Http.Server | Https.Server, sockets: ReadonlySet<Socket>) 
 
 /** Serves the app until the scope closes. Answers with the port, for TCP. */
 export const serve = Effect.fnUntraced(
-  function*(app: HttpApp.Default, place: Place, limits: ServerLimits): Effect.fn.Return<
+  function*(app: HttpApp.Default, place: Listener, limits: ServerLimits): Effect.fn.Return<
     number | undefined,
     Place.ListenFailed,
     Scope.Scope
