@@ -8,6 +8,7 @@ import * as DurationText from "../domain/DurationText.ts"
 import type { ResolvedAgent } from "../layers/ConfigAgents.ts"
 import type { ResolvedConfig } from "../layers/ConfigFile.ts"
 import type { ResolvedStack } from "../layers/ConfigStacks.ts"
+import type { ResolvedWatch } from "../layers/ConfigWatch.ts"
 import * as Common from "./common.ts"
 import type { CommandRule } from "./grammar.ts"
 import * as Options from "./options.ts"
@@ -48,6 +49,19 @@ const describeAgent = (agent: ResolvedAgent) => {
   }
 }
 
+const describeWatch = ({ jitter, missed, requests, retry, schedule, timeZone }: ResolvedWatch) => ({
+  ...(schedule.length === 0 ? {} : { schedule: schedule.map(({ expression }) => expression) }),
+  timeZone,
+  jitter: DurationText.format(jitter),
+  missed,
+  requests,
+  retry: {
+    window: DurationText.format(retry.window),
+    minDelay: DurationText.format(retry.minDelay),
+    maxDelay: DurationText.format(retry.maxDelay)
+  }
+})
+
 /** The configuration as a person would write it, with every default and path filled in. */
 export const describe = (config: ResolvedConfig) => {
   const { stacks: limits, ...rest } = config.policy
@@ -71,7 +85,8 @@ export const describe = (config: ResolvedConfig) => {
       }]
     })),
     ...(config.dockerHost === undefined ? {} : { docker: { host: config.dockerHost } }),
-    agent: describeAgent(config.agent)
+    agent: describeAgent(config.agent),
+    ...(config.watched ? { watch: describeWatch(config.watch) } : {})
   }
 }
 

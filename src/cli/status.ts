@@ -6,12 +6,15 @@ import { DateTime, Effect, Option } from "effect"
 import type { LiveRun } from "../domain/LiveRun.ts"
 import { lastNote, type StoredMarker } from "../domain/Marker.ts"
 import { ExitCode, type Report } from "../domain/Report.ts"
+import { type Ran, upcoming } from "../domain/Watch.ts"
+import type { ResolvedConfig } from "../layers/ConfigFile.ts"
 import { Workspace } from "../layers/Workspace.ts"
 import { LiveStatus } from "../services/LiveStatus.ts"
 import { MarkerStore } from "../services/MarkerStore.ts"
 import { ReportStore } from "../services/ReportStore.ts"
 import { RunLock } from "../services/RunLock.ts"
 import { StackControl } from "../services/StackControl.ts"
+import { WatchStore } from "../services/WatchStore.ts"
 import * as Common from "./common.ts"
 import { CommandFailed } from "./errors.ts"
 import * as Options from "./options.ts"
@@ -29,6 +32,14 @@ interface Live extends Omit<LiveRun, "stacks"> {
   readonly stacks: ReadonlyArray<LiveRun["stacks"][number] & { readonly downtimeSoFarMs: number | null }>
 }
 
+/** The daemon: a dead one has no next run. */
+interface WatchStatus {
+  readonly alive: boolean
+  readonly nextRun: string | null
+  readonly lastSuccess: Ran | null
+  readonly lastRun: Ran | null
+}
+
 interface Status {
   readonly type: "status"
   readonly schemaVersion: 1
@@ -36,6 +47,8 @@ interface Status {
   readonly liveRun: string | null
   /** What the holder says of itself, if it is a run that has begun. */
   readonly live: Live | null
+  /** Nothing where there has never been a daemon. */
+  readonly watch: WatchStatus | null
   readonly markers: ReadonlyArray<MarkerStatus>
   /** The newest first. */
   readonly reports: ReadonlyArray<Report>
@@ -70,7 +83,23 @@ const lookAtLive = Effect.fnUntraced(function*(holder: string | null) {
   return { ...shown, stacks } satisfies Live
 })
 
-const look = Effect.gen(function*() {
+const lookAtWatch = Effect.fnUntraced(function*({ schedule }: ResolvedConfig["watch"]) {
+  const store = yield* WatchStore
+  const alive = yield* store.alive
+  // what cannot be read is said by the daemon; the rest of the status is worth as much without it
+  const state = Option.getOrNull(yield* Effect.orElseSucceed(store.read, () => Option.none()))
+  if (!alive && state === null) return null
+  const now = DateTime.toEpochMillis(yield* DateTime.now)
+  const next = alive && state !== null ? upcoming(schedule, state, now) : undefined
+  return {
+    alive,
+    nextRun: next === undefined ? null : DateTime.formatIso(DateTime.unsafeMake(next)),
+    lastSuccess: state?.lastSuccess ?? null,
+    lastRun: state?.lastRun ?? null
+  } satisfies WatchStatus
+})
+
+const look = Effect.fnUntraced(function*(config: ResolvedConfig) {
   const lock = yield* RunLock
   const markers = yield* MarkerStore
   const reports = yield* ReportStore
@@ -80,10 +109,11 @@ const look = Effect.gen(function*() {
     schemaVersion: 1,
     liveRun,
     live: yield* lookAtLive(liveRun),
+    watch: yield* lookAtWatch(config.watch),
     markers: yield* Effect.flatMap(markers.list, (found) => Effect.forEach(found, lookAt)),
     reports: yield* reports.list
   } satisfies Status
-}).pipe(Effect.mapError((error) => new CommandFailed({ exitCode: ExitCode.refused, reason: error.message })))
+}, Effect.mapError((error) => new CommandFailed({ exitCode: ExitCode.refused, reason: error.message })))
 
 const isLeftDown = ({ liveRun, markers }: Status) =>
   liveRun === null &&
@@ -100,6 +130,12 @@ const liveText = ({ phase, progress, stacks }: Live): string => {
   return [`  backup: ${phase ?? "not asked for yet"}${read}\n`, ...held].join("")
 }
 
+const watchText = ({ alive, lastSuccess, nextRun }: WatchStatus): string =>
+  [
+    alive ? `watch: running, next run ${nextRun ?? "when the agent asks"}\n` : "watch: NOT RUNNING\n",
+    `  last success: ${lastSuccess === null ? "none" : `${lastSuccess.runId}, begun ${lastSuccess.at}`}\n`
+  ].join("")
+
 const toText = (found: Status): string => {
   const markers = found.markers.flatMap(({ damaged, name, units }) =>
     damaged === null
@@ -110,6 +146,7 @@ const toText = (found: Status): string => {
   return [
     `live run: ${found.liveRun ?? "none"}\n`,
     ...found.live === null ? [] : [liveText(found.live)],
+    ...found.watch === null ? [] : [watchText(found.watch)],
     ...markers,
     ...isLeftDown(found) ? ["A DEAD RUN LEFT THIS DOWN; run: quiesce recover\n"] : [],
     last === undefined ? "last run: none\n" : lastRun(last)
@@ -125,8 +162,9 @@ export const command = Command.make(
   Effect.fn("status command")(function*({ config, json }) {
     const output = yield* Output
     const workspace = yield* Workspace
-    const services = yield* workspace.services(yield* Common.load(config))
-    const found = yield* Effect.provide(look, services)
+    const loaded = yield* Common.load(config)
+    const services = yield* workspace.services(loaded)
+    const found = yield* Effect.provide(look(loaded), services)
     yield* output.stdout(json ? `${JSON.stringify(found)}\n` : toText(found))
     return yield* Common.conclude(isLeftDown(found) ? ExitCode.appDown : ExitCode.ok)
   }, Effect.scoped)

@@ -39,9 +39,27 @@ const headline: Record<Report["outcome"], string> = {
   "resume-failed": "THE APP IS NOT UP"
 }
 
+/**
+ * How the storage was read. Proxmox VE has a point in time also without a storage snapshot: a suspended container is
+ * copied before it goes on, a stopped virtual machine starts again while its old data is still read.
+ */
+const origin = ({ mode, phases }: Report): string => {
+  const early = phases.some(({ phase }) => phase === "snapshotted")
+  switch (mode) {
+    case "snapshot":
+      return "a snapshot of the storage"
+    case "copy":
+      return "a copy that was made first"
+    case "suspend":
+      return early ? "a copy of the guest, made while it was suspended" : "the suspended guest"
+    default:
+      return early ? "the guest as it was when it was shut down for the backup" : "the live storage, with the app down"
+  }
+}
+
 /** The report for people, on several lines. */
 export const report = (found: Report): string => {
-  const { artifact, consistency, error, outcome, stacks, totalMs } = found
+  const { artifact, consistency, error, mode, outcome, stacks, totalMs } = found
   const claim = consistency.reasons.length === 0
     ? consistency.level
     : `${consistency.level} (${consistency.reasons.join(", ")})`
@@ -51,6 +69,7 @@ export const report = (found: Report): string => {
   const rows: ReadonlyArray<readonly [string, string]> = [
     ["result", error === null ? headline[outcome] : `${headline[outcome]}: ${error}`],
     ...outcome === "busy" || outcome === "refused" ? [] : [["consistency", claim] as const],
+    ...mode === null || (outcome !== "ok" && outcome !== "ok-degraded") ? [] : [["read from", origin(found)] as const],
     ...down.length === 0 ? [] : [["downtime", down.join(", ")] as const],
     ["total", elapsed(totalMs)],
     ...artifact === null ? [] : [["backup", artifact] as const],

@@ -7,6 +7,7 @@ import { argv, duration, exactlyOne, expected, map, optional, PathText } from ".
 import { SourceConfig } from "./SourceConfig.ts"
 import { StackName } from "./Stack.ts"
 import { HostName, VzdumpConfig } from "./VzdumpConfig.ts"
+import { WatchConfig } from "./WatchConfig.ts"
 
 /** A stack that is stopped, started and asked by commands. The status answers as LSB: 0 running, 3 stopped. */
 export const CommandControl = Schema.Struct({
@@ -106,7 +107,7 @@ const tokenFile = (what: string) =>
 const HttpAgentConfig = Schema.Struct({
   url: optional(HttpsUrl("https://pve1:8443").annotations({ description: "Where the quiesce agent listens." })),
   socket: optional(PathText.annotations({ description: "Or the UNIX socket that the agent keeps for this guest." })),
-  tokenFile: optional(tokenFile("the token that 'quiesce agent token create' has printed.")),
+  tokenFile: optional(tokenFile("the token that 'quiesce agent token' has printed.")),
   fingerprint: optional(FingerprintText)
 }).annotations(map("url and tokenFile, and maybe fingerprint; or socket")).pipe(
   Schema.filter(exactlyOne("address", ["url", "socket"])),
@@ -186,6 +187,7 @@ export const QuiesceConfig = Schema.Struct({
       })
     }).annotations(map("host"))
   ),
-  agent: AgentConfig
+  agent: AgentConfig,
+  watch: optional(WatchConfig)
 }).annotations(map("version, stacks and agent"))
 export type QuiesceConfig = typeof QuiesceConfig.Type

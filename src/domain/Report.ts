@@ -2,7 +2,7 @@
  * What a run tells: events as they happen, and the report at its end.
  */
 import { Schema } from "effect"
-import { Phase, Progress } from "./Backup.ts"
+import { EffectiveMode, Phase, Progress } from "./Backup.ts"
 import { Consistency } from "./Consistency.ts"
 import { RunId } from "./RunId.ts"
 import { StackName, UnitId } from "./Stack.ts"
@@ -71,6 +71,8 @@ export const Report = Schema.Struct({
   outcome: Outcome,
   exitCode: Schema.Number,
   consistency: Consistency,
+  /** How the storage was read, where the agent has said so. */
+  mode: Schema.optionalWith(Schema.NullOr(EffectiveMode), { default: () => null }),
   stacks: Schema.Array(StackReport),
   phases: Schema.Array(Schema.Struct({ phase: Phase, at: Schema.String })),
   totalMs: Schema.Number,

@@ -10,9 +10,10 @@ import { StackName } from "../domain/Stack.ts"
 import { decode } from "../internal/yamlIssues.ts"
 import { read } from "../internal/yamlPositions.ts"
 import { resolve, type ResolvedAgent } from "./ConfigAgents.ts"
-import { type ConfigFileError, ConfigInvalid, ConfigNotFound } from "./ConfigFileError.ts"
-import { defaultStateDir, type Host, places, readText } from "./ConfigPlaces.ts"
+import { type ConfigFileError, ConfigInvalid } from "./ConfigFileError.ts"
+import { controllerFile, defaultStateDir, find, type Host } from "./ConfigPlaces.ts"
 import * as ConfigStacks from "./ConfigStacks.ts"
+import * as ConfigWatch from "./ConfigWatch.ts"
 
 /** The configuration with every default and path filled in; all paths are absolute. */
 export interface ResolvedConfig {
@@ -23,6 +24,9 @@ export interface ResolvedConfig {
   /** The address of the Docker engine, where the file names one. */
   readonly dockerHost: string | undefined
   readonly agent: ResolvedAgent
+  readonly watch: ConfigWatch.ResolvedWatch
+  /** Whether the file says something of the daemon. */
+  readonly watched: boolean
 }
 
 /** Decodes the text of a file and resolves what it means. */
@@ -36,7 +40,7 @@ export const parse = Effect.fn("ConfigFile.parse")(function*(text: string, file:
   const stacks = Object.entries(config.stacks).map(([name, stack]) => ({ name: StackName.make(name), stack }))
   const resolved: ResolvedConfig = {
     file,
-    stateDir: config.stateDir === undefined ? yield* defaultStateDir(host) : absolute(config.stateDir),
+    stateDir: config.stateDir === undefined ? yield* defaultStateDir(controllerFile, host) : absolute(config.stateDir),
     policy: {
       ...defaults,
       ...config.limits,
@@ -49,19 +53,11 @@ export const parse = Effect.fn("ConfigFile.parse")(function*(text: string, file:
     },
     stacks: stacks.flatMap(({ name, stack }) => ConfigStacks.resolve(name, stack, cwd)),
     dockerHost: config.docker?.host,
-    agent: yield* resolve(config.agent, { file, document })
+    agent: yield* resolve(config.agent, { file, document }),
+    watch: ConfigWatch.resolve(config.watch),
+    watched: config.watch !== undefined
   }
   return resolved
-})
-
-/** The first file that is there, with its text. */
-const find = Effect.fnUntraced(function*(explicit: string | undefined, host: Host) {
-  const { files, namedBy } = yield* places(explicit, host)
-  for (const file of files) {
-    const text = yield* readText(file)
-    if (Option.isSome(text)) return { file, text: text.value }
-  }
-  return yield* new ConfigNotFound(namedBy === undefined ? { places: files } : { places: files, namedBy })
 })
 
 /** Finds the file, reads it and resolves it. `explicit` is what `--config` says. */
@@ -70,7 +66,7 @@ export const load: (
   host: Host
 ) => Effect.Effect<ResolvedConfig, ConfigFileError, FileSystem.FileSystem> = Effect.fn("ConfigFile.load")(
   function*(explicit: string | undefined, host: Host) {
-    const { file, text } = yield* find(explicit, host)
+    const { file, text } = yield* find(controllerFile, explicit, host)
     return yield* parse(text, file, host)
   }
 )
@@ -81,7 +77,7 @@ export const load: (
  */
 export const salvageStateDir = Effect.fn("ConfigFile.salvageStateDir")(
   function*(explicit: string | undefined, host: Host) {
-    const found = yield* Effect.option(find(explicit, host))
+    const found = yield* Effect.option(find(controllerFile, explicit, host))
     if (Option.isSome(found)) {
       const data = Either.map(read(found.value.text), (document) => document.data)
       if (Either.isRight(data) && Predicate.hasProperty(data.right, "stateDir")) {
@@ -91,6 +87,6 @@ export const salvageStateDir = Effect.fn("ConfigFile.salvageStateDir")(
         }
       }
     }
-    return yield* defaultStateDir(host)
+    return yield* defaultStateDir(controllerFile, host)
   }
 )

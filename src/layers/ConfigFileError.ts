@@ -8,7 +8,9 @@ export class ConfigNotFound extends Schema.TaggedError<ConfigNotFound>()("Config
   /** Where it was looked for, in order. */
   places: Schema.Array(Schema.String),
   /** What named the one place, if something did: `--config` or `$QUIESCE_CONFIG`. */
-  namedBy: Schema.optionalWith(Schema.String, { exact: true })
+  namedBy: Schema.optionalWith(Schema.String, { exact: true }),
+  /** The variable that can name it. */
+  variable: Schema.String
 }) {
   readonly exitCode = 2
   override get message(): string {
@@ -16,7 +18,7 @@ export class ConfigNotFound extends Schema.TaggedError<ConfigNotFound>()("Config
       ? [
         "no configuration file was found; looked at:",
         ...this.places.map((place) => `  ${place}`),
-        "write one, or name it with --config FILE or $QUIESCE_CONFIG"
+        `write one, or name it with --config FILE or $${this.variable}`
       ].join("\n")
       : `there is no file ${this.places.join(", ")} (named by ${this.namedBy})`
   }

@@ -4,7 +4,35 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Chunk, Config, Effect, Option, Stream } from "effect"
 import * as NodePath from "node:path"
-import { ConfigUnreadable } from "./ConfigFileError.ts"
+import { ConfigNotFound, ConfigUnreadable } from "./ConfigFileError.ts"
+
+/** A configuration file by what it is for. */
+export interface FileKind {
+  /** The variable of the environment that can name it. */
+  readonly variable: string
+  /** Its name in the working directory. */
+  readonly local: string
+  /** Its names in the directories of configuration files. */
+  readonly names: ReadonlyArray<string>
+  /** The name of the state directory that belongs to it. */
+  readonly state: string
+}
+
+/** The file of a controller: what is stopped, and what takes the backup. */
+export const controllerFile: FileKind = {
+  variable: "QUIESCE_CONFIG",
+  local: "quiesce.yaml",
+  names: ["config.yaml", "quiesce.yaml"],
+  state: "quiesce"
+}
+
+/** The file of an agent: whom it serves, and where. */
+export const agentFile: FileKind = {
+  variable: "QUIESCE_AGENT_CONFIG",
+  local: "agent.yaml",
+  names: ["agent.yaml"],
+  state: "quiesce-agent"
+}
 
 /** What of this process decides where files are: the boundary gives it. */
 export interface Host {
@@ -29,28 +57,25 @@ const xdg = (name: string, fallback: string) =>
   Effect.map(variable(name), (value) => value !== undefined && NodePath.isAbsolute(value) ? value : fallback)
 
 /** The places where a file is looked for, in order; `namedBy` when the user named the one place. */
-export const places = Effect.fn("ConfigPlaces.places")(function*(explicit: string | undefined, host: Host) {
+const places = Effect.fnUntraced(function*(kind: FileKind, explicit: string | undefined, host: Host) {
   const at = (...segments: ReadonlyArray<string>) => NodePath.resolve(host.cwd, ...segments)
   if (explicit !== undefined) return { files: [at(explicit)], namedBy: "--config" }
-  const named = yield* variable("QUIESCE_CONFIG")
-  if (named !== undefined) return { files: [at(named)], namedBy: "$QUIESCE_CONFIG" }
+  const named = yield* variable(kind.variable)
+  if (named !== undefined) return { files: [at(named)], namedBy: `$${kind.variable}` }
   const user = NodePath.join(yield* xdg("XDG_CONFIG_HOME", NodePath.join(host.home, ".config")), "quiesce")
   const files = [
-    at("quiesce.yaml"),
-    ...[user, "/etc/quiesce"].flatMap((directory) => [
-      NodePath.join(directory, "config.yaml"),
-      NodePath.join(directory, "quiesce.yaml")
-    ])
+    at(kind.local),
+    ...[user, "/etc/quiesce"].flatMap((directory) => kind.names.map((name) => NodePath.join(directory, name)))
   ]
   return { files, namedBy: undefined }
 })
 
-/** `$STATE_DIRECTORY` (systemd; the first of its list), for root `/var/lib/quiesce`, else in the XDG state directory. */
-export const defaultStateDir = Effect.fn("ConfigPlaces.defaultStateDir")(function*(host: Host) {
+/** `$STATE_DIRECTORY` (systemd; the first of its list), for root one in `/var/lib`, else in the XDG state directory. */
+export const defaultStateDir = Effect.fn("ConfigPlaces.defaultStateDir")(function*(kind: FileKind, host: Host) {
   const systemd = (yield* variable("STATE_DIRECTORY"))?.split(":").find((directory) => directory !== "")
   if (systemd !== undefined) return NodePath.resolve(host.cwd, systemd)
-  if (host.isRoot) return "/var/lib/quiesce"
-  return NodePath.join(yield* xdg("XDG_STATE_HOME", NodePath.join(host.home, ".local", "state")), "quiesce")
+  if (host.isRoot) return `/var/lib/${kind.state}`
+  return NodePath.join(yield* xdg("XDG_STATE_HOME", NodePath.join(host.home, ".local", "state")), kind.state)
 })
 
 const errnoText: Record<string, string> = {
@@ -59,7 +84,7 @@ const errnoText: Record<string, string> = {
 }
 
 /** The text of the file, or none when there is no such file. */
-export const readText = (file: string) =>
+const readText = (file: string) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const info = yield* fs.stat(file)
@@ -96,3 +121,16 @@ export const readText = (file: string) =>
       BadArgument: (error) => Effect.fail(new ConfigUnreadable({ file, reason: error.message }))
     })
   )
+
+/** The first file that is there, with its text. */
+export const find = Effect.fn("ConfigPlaces.find")(function*(kind: FileKind, explicit: string | undefined, host: Host) {
+  const { files, namedBy } = yield* places(kind, explicit, host)
+  for (const file of files) {
+    const text = yield* readText(file)
+    if (Option.isSome(text)) return { file, text: text.value }
+  }
+  const { variable } = kind
+  return yield* new ConfigNotFound(
+    namedBy === undefined ? { places: files, variable } : { places: files, namedBy, variable }
+  )
+})

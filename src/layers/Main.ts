@@ -13,6 +13,7 @@ import * as MainStacks from "./MainStacks.ts"
 import * as MarkerStoreFile from "./MarkerStoreFile.ts"
 import * as ReportStoreFile from "./ReportStoreFile.ts"
 import * as RunLockFlock from "./RunLockFlock.ts"
+import * as WatchStoreFile from "./WatchStoreFile.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** What the binary knows of this process. */
@@ -27,6 +28,7 @@ const state = (stateDir: string, recover: DeadManShell.DeadManShellOptions["comm
     ReportStoreFile.layer({ stateDir }),
     LiveStatusFile.layer({ stateDir }),
     RunLockFlock.layer({ stateDir }),
+    WatchStoreFile.layer({ stateDir }),
     DeadManShell.layer({ command: recover, logFile: NodePath.join(stateDir, "dead-man.log") })
   )
 

@@ -9,11 +9,20 @@ import type { MarkerStore } from "../services/MarkerStore.ts"
 import type { ReportStore } from "../services/ReportStore.ts"
 import type { RunLock } from "../services/RunLock.ts"
 import type { StackControl } from "../services/StackControl.ts"
+import type { WatchStore } from "../services/WatchStore.ts"
 import type { ResolvedConfig } from "./ConfigFile.ts"
 import type { ConfigFileError } from "./ConfigFileError.ts"
 
 /** All that a command may call. */
-export type Services = StackControl | AgentClient | MarkerStore | RunLock | DeadMan | ReportStore | LiveStatus
+export type Services =
+  | StackControl
+  | AgentClient
+  | MarkerStore
+  | RunLock
+  | DeadMan
+  | ReportStore
+  | LiveStatus
+  | WatchStore
 
 /** Turns the configuration file into services. */
 export class Workspace extends Context.Tag("quiesce/layers/Workspace")<Workspace, {

@@ -80,6 +80,7 @@ export const conclude = (
         ? interruptedExitCode
         : exitCodeOf(outcome, interrupted),
       consistency,
+      mode: ending.view.mode ?? null,
       stacks: stackReports(record, ending.stacks),
       phases: record.phases,
       totalMs: Math.round(millisBetween(record.started, yield* moment)),

@@ -41,6 +41,8 @@ export interface Backup {
 }
 
 const tellTimeout = Duration.seconds(15)
+/** How long an agent that does not answer is asked again for the backup, with the app up. */
+const requestPatience = Duration.seconds(15)
 /** A pause that keeps a chatty agent from being asked without end, and is too short to be seen in the downtime. */
 const breath = 5
 
@@ -117,20 +119,35 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
     return { view: now, delay: Math.min(delay, still) }
   })
 
+  // what is known already is not asked for: an agent that waits for a change would wait for nothing
+  const known = Effect.fnUntraced(function*(wanted: (phase: Phase) => boolean, limit: Limit) {
+    const now = yield* Ref.get(view)
+    return wanted(now.phase) && (yield* limit.remaining) > 0 ? Option.some(now) : Option.none()
+  })
+
   const follow = (wanted: (phase: Phase) => boolean, limit: Limit, patience: Duration.Duration) =>
-    poll(limit, patience).pipe(
-      Effect.repeat({
-        until: (step) => wanted(step.view.phase),
-        schedule: Schedule.identity<{ readonly view: BackupView; readonly delay: number }>().pipe(
-          Schedule.addDelay((step) => step.delay)
-        )
-      }),
-      Effect.map((step) => step.view)
+    Effect.flatMap(
+      known(wanted, limit),
+      Option.match({
+        onSome: Effect.succeed,
+        onNone: () =>
+          poll(limit, patience).pipe(
+            Effect.repeat({
+              until: (step) => wanted(step.view.phase),
+              schedule: Schedule.identity<{ readonly view: BackupView; readonly delay: number }>().pipe(
+                Schedule.addDelay((step) => step.delay)
+              )
+            }),
+            Effect.map((step) => step.view)
+          )
+      })
     )
 
   const backup: Backup = {
     view: Ref.get(view),
     request: Effect.zipRight(Ref.set(requested, true), ask(agent.request(runId), policy.agentTimeout)).pipe(
+      // an agent that died over the question may have written the backup down, and would keep its slot for nobody
+      Effect.retry({ while: isTransient, schedule: Schedule.upTo(Schedule.spaced("500 millis"), requestPatience) }),
       Effect.mapError(endOf),
       Effect.asVoid
     ),

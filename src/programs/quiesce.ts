@@ -1,12 +1,13 @@
 /**
  * One run: the app is down only until the storage snapshot exists, and is never left down.
  */
-import { Clock, Duration, Effect, Fiber, Ref } from "effect"
+import { Clock, Duration, Effect, Exit, Fiber, Option, Ref } from "effect"
 import { isAtLeast, isFinal, isPointTaken } from "../domain/Backup.ts"
 import type { Plan } from "../domain/Plan.ts"
 import type { RunPolicy } from "../domain/Policy.ts"
 import type { Report } from "../domain/Report.ts"
 import * as RunId from "../domain/RunId.ts"
+import { untorn } from "../internal/untorn.ts"
 import { AgentClient } from "../services/AgentClient.ts"
 import { DeadMan } from "../services/DeadMan.ts"
 import { MarkerStore } from "../services/MarkerStore.ts"
@@ -28,10 +29,13 @@ export interface QuiesceOptions {
   readonly runId?: RunId.RunId | undefined
   /** What the report of an interrupted run gives as exit code. Default: 130. */
   readonly interruptedExitCode?: Effect.Effect<number | void> | undefined
+  /** How long a run that was interrupted waits, after its resume, to see its backup end. Default: the agent's timeout. */
+  readonly cancelWait?: Duration.DurationInput | undefined
 }
 
 interface Run {
   readonly policy: RunPolicy
+  readonly cancelWait: Duration.DurationInput | undefined
   readonly recorder: Recorder.Recorder
   readonly backup: Follow.Backup
   readonly notUp: Ref.Ref<ReadonlyArray<UnitFailure>>
@@ -89,7 +93,7 @@ const pipeline = Effect.fnUntraced(function*(run: Run) {
   const expected = yield* Effect.mapError(makePlan(policy.stacks), endAs("refused"))
   yield* preflight(run)
 
-  yield* Effect.addFinalizer(() => backup.cancel)
+  yield* Effect.addFinalizer((exit) => Exit.isInterrupted(exit) ? cancelBriefly(run) : backup.cancel)
   yield* backup.request
   const queuedAt = yield* Clock.currentTimeMillis
   const ready = yield* backup.until((phase) => isAtLeast(phase, "ready"), {
@@ -154,6 +158,16 @@ const giveUp = (backup: Follow.Backup) =>
         : Effect.forkDaemon(Effect.interruptible(Effect.delay(backup.cancel, "50 millis")))
   )
 
+/** The cancel goes on where nobody waits for it any longer. */
+const cancelBriefly = ({ backup, cancelWait, recorder }: Run) =>
+  cancelWait === undefined
+    ? backup.cancel
+    : untorn(Effect.timeoutOption(Effect.disconnect(backup.cancel), cancelWait)).pipe(
+      Effect.flatMap((seen) =>
+        Option.isSome(seen) ? Effect.void : recorder.warn("the backup is cancelled, but was not seen to end")
+      )
+    )
+
 /** Bounds a step of the hold that waits for something else than the agent's phases. */
 const within =
   (limit: Follow.Limit, plan: Plan, mode: Parameters<Hold.Hold["remaining"]>[0]) =>
@@ -198,9 +212,10 @@ export const quiesce: (
   yield* Effect.annotateCurrentSpan({ runId: recorder.runId })
   const backup = yield* Follow.make(policy, recorder)
   const notUp = yield* Ref.make<ReadonlyArray<UnitFailure>>([])
+  const run: Run = { policy, recorder, backup, notUp, cancelWait: options.cancelWait }
   return yield* Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const exit = yield* Effect.exit(restore(Effect.scoped(pipeline({ policy, recorder, backup, notUp }))))
+      const exit = yield* Effect.exit(restore(Effect.scoped(pipeline(run))))
       const ending = {
         stacks: policy.stacks.map(({ stack }) => stack),
         view: yield* backup.view,

@@ -58,7 +58,10 @@ describe("run", () => {
       const { code, concluded, stderr, stdout } = yield* call("run")
       assert.strictEqual(code, 0)
       assert.strictEqual(concluded, 0)
-      assert.match(stdout, /^result: +ok\nconsistency: +application\ndowntime: +notes \d/)
+      assert.match(
+        stdout,
+        /^result: +ok\nconsistency: +application\nread from: +a snapshot of the storage\ndowntime: +notes \d/
+      )
       assert.match(stderr, /notes: stopping\n[^]*backup: the snapshot is taken\n[^]*notes: up again/)
     }).pipe(within({ text: notes })))
 

@@ -13,11 +13,13 @@ import * as ConfigFile from "../../src/layers/ConfigFile.ts"
 import { ConfigNotFound } from "../../src/layers/ConfigFileError.ts"
 import * as DeadManMemory from "../../src/layers/DeadManMemory.ts"
 import * as Journal from "../../src/layers/Journal.ts"
+import * as MainAgentHost from "../../src/layers/MainAgentHost.ts"
 import * as LiveStatusMemory from "../../src/layers/LiveStatusMemory.ts"
 import * as MarkerStoreMemory from "../../src/layers/MarkerStoreMemory.ts"
 import * as ReportStoreMemory from "../../src/layers/ReportStoreMemory.ts"
 import * as RunLockMemory from "../../src/layers/RunLockMemory.ts"
 import * as StackControlMemory from "../../src/layers/StackControlMemory.ts"
+import * as WatchStoreMemory from "../../src/layers/WatchStoreMemory.ts"
 
 export const stack = (name: string) => `  ${name}: { command: { stop: [stop], start: [start], status: [status] } }\n`
 
@@ -32,6 +34,7 @@ export interface World {
   readonly stacks?: ReadonlyArray<StackControlMemory.MemoryStack> | undefined
   readonly script?: AgentClientMemory.AgentScript | undefined
   readonly markers?: ReadonlyArray<StoredMarker> | undefined
+  readonly watch?: WatchStoreMemory.WatchStoreMemoryOptions | undefined
   readonly output?: Parameters<typeof Output.layerMemory>[0]
 }
 
@@ -52,6 +55,7 @@ export const layer = (world: World = {}) => {
     ReportStoreMemory.layer,
     LiveStatusMemory.layer,
     RunLockMemory.layer,
+    WatchStoreMemory.layer(world.watch),
     StackControlMemory.layer(world.stacks ?? [{ stack: "notes" }])
   ).pipe(Layer.provideMerge(Journal.layer))
   const workspace = Layer.effect(
@@ -59,7 +63,7 @@ export const layer = (world: World = {}) => {
     Effect.map(Effect.context<Services>(), (context) => ({
       load: () =>
         world.text === undefined
-          ? new ConfigNotFound({ places: ["/nowhere"] })
+          ? new ConfigNotFound({ places: ["/nowhere"], variable: "QUIESCE_CONFIG" })
           : ConfigFile.parse(world.text, "/etc/quiesce.yaml", { cwd: "/", home: "/root", isRoot: true }).pipe(
             Effect.withConfigProvider(ConfigProvider.fromMap(new Map()))
           ),
@@ -67,7 +71,9 @@ export const layer = (world: World = {}) => {
       rescue: () => Effect.succeed({ stateDir: "/state", services: context })
     }))
   )
+  const host = { cwd: "/", home: "/root", isRoot: true, version: "0.0.0" }
   return Layer.mergeAll(
+    Layer.provide(MainAgentHost.layer(host), NodeFileSystem.layer),
     workspace.pipe(Layer.provideMerge(services)),
     Output.layerMemory(world.output),
     NodeFileSystem.layer,

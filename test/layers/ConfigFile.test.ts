@@ -98,7 +98,7 @@ describe("bad input", () => {
     [
       "an unknown key that is like no other",
       but("version: 1", "version: 1\nzzz: x"),
-      `${F}:2:1: zzz: unknown key; known here: version, stateDir, maxDowntime, maxDowntimeWithoutSnapshot, limits, stacks, docker, agent`
+      `${F}:2:1: zzz: unknown key; known here: version, stateDir, maxDowntime, maxDowntimeWithoutSnapshot, limits, stacks, docker, agent, watch`
     ],
     [
       "an unknown key of a stack",
@@ -559,7 +559,9 @@ describe("the resolved configuration", () => {
   it.effect("an agent on another machine: its paths are those of the file", () =>
     Effect.gen(function*() {
       const fingerprint = `${"AB:".repeat(31)}AB`
-      const found = yield* parse(http(`{ url: 'https://pve1:8443', tokenFile: ./token, fingerprint: "${fingerprint}" }`))
+      const found = yield* parse(
+        http(`{ url: 'https://pve1:8443', tokenFile: ./token, fingerprint: "${fingerprint}" }`)
+      )
       assert.deepStrictEqual(found.agent, {
         _tag: "Http",
         address: { url: "https://pve1:8443" },

@@ -17,6 +17,7 @@ const report = (n: number): Report => ({
   outcome: "ok",
   exitCode: 0,
   consistency: { level: "application", reasons: [] },
+  mode: "snapshot",
   stacks: [],
   phases: [],
   totalMs: n,

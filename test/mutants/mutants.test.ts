@@ -6,6 +6,8 @@ import { judge } from "../support/judge.ts"
 import { playRecovery, recoveries } from "../support/recoveries.ts"
 import { snapshotAgent } from "../support/agents.ts"
 import { cases } from "../support/scenarios.ts"
+import { watchCases } from "../support/watchCases.ts"
+import { playWatch, watchViolations } from "../support/watchWorld.ts"
 import { load, type Modules, play, violations } from "../support/world.ts"
 import { type Mutant, mutants } from "./mutants.ts"
 
@@ -31,6 +33,16 @@ const make = (mutant: Mutant): Promise<Modules> => {
 }
 
 const interrupted = [3, 40, 120, 200, 280, 330, 380, 430, 480, 530, 580, 640, 700, 800]
+
+const firstCatchInWatch = Effect.fnUntraced(function*(modules: Modules) {
+  for (const scenario of watchCases) {
+    const [wrong] = watchViolations(scenario, yield* playWatch(modules, scenario))
+    if (wrong !== undefined) return `${scenario.name}: ${wrong}`
+  }
+  return undefined
+})
+
+const isWatch = ({ edits }: Mutant) => edits.some(({ file }) => /watch|Timetable/.test(file))
 
 /** The first broken promise that the suite sees, if any. */
 const firstCatch = (modules: Modules) =>
@@ -59,7 +71,8 @@ describe("the suite catches every wrong program", () => {
   for (const mutant of mutants) {
     it.live(mutant.name, () =>
       Effect.gen(function*() {
-        const caught = yield* firstCatch(yield* Effect.promise(() => make(mutant)))
+        const modules = yield* Effect.promise(() => make(mutant))
+        const caught = yield* isWatch(mutant) ? firstCatchInWatch(modules) : firstCatch(modules)
         assert.isDefined(caught, `not caught: ${mutant.breaks}`)
         yield* Effect.logDebug(`${mutant.name}: ${caught}`)
         if (process.env["MUTANTS"] === "show") {
@@ -71,6 +84,8 @@ describe("the suite catches every wrong program", () => {
   it.live("and lets the right one pass", () =>
     Effect.gen(function*() {
       const right = { name: "none", breaks: "nothing", edits: [] }
-      assert.isUndefined(yield* firstCatch(yield* Effect.promise(() => make(right))))
+      const modules = yield* Effect.promise(() => make(right))
+      assert.isUndefined(yield* firstCatch(modules))
+      assert.isUndefined(yield* firstCatchInWatch(modules))
     }), 120_000)
 })

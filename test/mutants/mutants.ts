@@ -23,6 +23,8 @@ const evidence = "programs/evidence.ts"
 const prepare = "programs/prepare.ts"
 const quiesce = "programs/quiesce.ts"
 const follow = "programs/follow.ts"
+const watch = "programs/watch.ts"
+const watchAttempt = "programs/watchAttempt.ts"
 
 export const mutants: ReadonlyArray<Mutant> = [
   {
@@ -459,5 +461,51 @@ export const mutants: ReadonlyArray<Mutant> = [
         to: "concurrency: \"unbounded\", discard: true })\n    yield* Effect.catchAll(backup.prepare, warnOf)\n"
       }
     ]
+  },
+  {
+    name: "a daemon that runs although something is down",
+    breaks: "nothing is stopped while something is left down",
+    edits: [{
+      file: watch,
+      from: "report !== undefined && report.outcome !== \"resume-failed\")",
+      to: "true)"
+    }]
+  },
+  {
+    name: "a due run is settled when it begins",
+    breaks: "a run that the end of the daemon has cut off is done at its next start",
+    edits: [{
+      file: watch,
+      from: "    yield* memory.update(() => begun)",
+      to: "    yield* memory.update((state) => Watch.settled(state, now))"
+    }]
+  },
+  {
+    name: "a request gets an id of its own",
+    breaks: "the host's backup and the run are one",
+    edits: [{
+      file: watchAttempt,
+      from: "const runId = asked ?? (yield* RunId.make)",
+      to: "const runId = yield* RunId.make"
+    }]
+  },
+  {
+    name: "an agent that falls silent in every hold",
+    breaks: "the app is not taken down again and again for an agent that does not answer",
+    edits: [{ file: watchAttempt, from: "|| holds >= holdsAtMost", to: "" }]
+  },
+  {
+    name: "a daemon that waits for an agent that hangs",
+    breaks: "the daemon ends at once when the app is up",
+    edits: [{ file: watch, from: ", cancelWait: \"500 millis\"", to: "" }]
+  },
+  {
+    name: "the hour that the clock shows again",
+    breaks: "a time that the clock shows twice is due once",
+    edits: [{
+      file: "domain/Timetable.ts",
+      from: "if (first > after) return first",
+      to: "if (first !== 0) return first"
+    }]
   }
 ]

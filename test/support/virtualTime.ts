@@ -68,6 +68,12 @@ export class VirtualTime implements Scheduler.Scheduler {
     return this.base.shouldYield(fiber)
   }
 
+  /** The clock is set, and nobody who sleeps notices. */
+  jump(millis: number): void {
+    this.millis += millis
+    this.sleepers = this.sleepers.map((sleeper) => ({ ...sleeper, at: sleeper.at + millis }))
+  }
+
   /** From here on nothing in this world moves any more. */
   freeze(): void {
     this.frozen = true
