@@ -10,7 +10,9 @@ import * as StderrLogger from "./cli/logger.ts"
 import { main } from "./cli/main.ts"
 import * as Output from "./cli/Output.ts"
 import { Process } from "./cli/Process.ts"
+import { version } from "./cli/version.ts"
 import * as Main from "./layers/Main.ts"
+import * as MainAgentHost from "./layers/MainAgentHost.ts"
 
 /** The directory may have been removed, the user may have no home: neither is a reason not to recover. */
 const orRoot = (find: () => string) => {
@@ -21,12 +23,16 @@ const orRoot = (find: () => string) => {
   }
 }
 
-const live = Main.layer({
+const host = {
   cwd: orRoot(() => process.cwd()),
   home: orRoot(homedir),
-  isRoot: process.geteuid?.() === 0,
-  self: [process.execPath, fileURLToPath(import.meta.url)]
-}).pipe(
+  isRoot: process.geteuid?.() === 0
+}
+
+const live = Layer.merge(
+  Main.layer({ ...host, self: [process.execPath, fileURLToPath(import.meta.url)] }),
+  MainAgentHost.layer({ ...host, version })
+).pipe(
   Layer.provideMerge(Layer.mergeAll(
     NodeFileSystem.layer,
     NodePath.layer,

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import { rule } from "../../src/cli/cli.ts"
 import { check, type CommandRule, globals } from "../../src/cli/grammar.ts"
+import { AgentFile } from "../../src/domain/AgentConfig.ts"
 import { Phase } from "../../src/domain/Backup.ts"
 import { QuiesceConfig } from "../../src/domain/Config.ts"
 import { ConsistencyLevel, Reason } from "../../src/domain/Consistency.ts"
@@ -78,8 +79,13 @@ const keysOf = (ast: SchemaAST.AST): ReadonlyArray<string> => {
 
 const configurationKeys = (readme: Document): ReadonlyArray<Finding> => {
   const yaml = readme.blocks.filter(({ language }) => language === "yaml").map(({ text }) => text).join("\n")
-  const keys = [...new Set(keysOf(Schema.encodedBoundSchema(QuiesceConfig).ast))]
-  if (keys.length < 20) return [`only ${keys.length} configuration keys were found: the walk is broken`]
+  const keys = [
+    ...new Set([
+      ...keysOf(Schema.encodedBoundSchema(QuiesceConfig).ast),
+      ...keysOf(Schema.encodedBoundSchema(AgentFile).ast)
+    ])
+  ]
+  if (keys.length < 40) return [`only ${keys.length} configuration keys were found: the walk is broken`]
   const isSaid = (key: string) =>
     readme.spans.some(({ text }) => text.split(/[^\w]/).includes(key)) || new RegExp(`\\b${key}:`).test(yaml)
   return keys.filter((key) => !isSaid(key)).map((key) => `README.md: the key '${key}' is not mentioned`)

@@ -8,6 +8,7 @@ import * as ValidationError from "@effect/cli/ValidationError"
 import { Console, Effect, Either, Logger } from "effect"
 import { stripVTControlCharacters } from "node:util"
 import { ExitCode } from "../domain/Report.ts"
+import * as Agent from "./agent.ts"
 import * as Config from "./config.ts"
 import { ExitWith, UsageError } from "./errors.ts"
 import * as Grammar from "./grammar.ts"
@@ -18,11 +19,22 @@ import * as Recover from "./recover.ts"
 import * as Run from "./run.ts"
 import * as Status from "./status.ts"
 import { version } from "./version.ts"
+import * as VzdumpHook from "./vzdumpHook.ts"
+import * as Watch from "./watch.ts"
 
 const name = "quiesce"
 
 const root = Command.make(name).pipe(
-  Command.withSubcommands([Run.command, Plan.command, Recover.command, Status.command, Config.command])
+  Command.withSubcommands([
+    Run.command,
+    Watch.command,
+    Plan.command,
+    Recover.command,
+    Status.command,
+    Agent.command,
+    Config.command,
+    VzdumpHook.command
+  ])
 )
 
 /** What the command line is checked against, and what the help shows. */
@@ -33,10 +45,13 @@ export const rule: Grammar.CommandRule = {
   options: [],
   subcommands: {
     run: Run.rule,
+    watch: Watch.rule,
     plan: Plan.rule,
     recover: Recover.rule,
     status: Status.rule,
-    config: Config.rule
+    agent: Agent.rule,
+    config: Config.rule,
+    "vzdump-hook": VzdumpHook.rule
   }
 }
 

@@ -15,10 +15,23 @@ export interface OptionRule {
   readonly description: string
 }
 
+/** A word that is no option; its place says which one it is. */
+export interface ArgumentRule {
+  /** What stands for it in the help. */
+  readonly name: string
+  /** Of those after one that may be missing, none may be required. */
+  readonly required: boolean
+  readonly description: string
+}
+
 export interface CommandRule {
   readonly description: string
+  /** In their order. Default: none. A command with subcommands has none. */
+  readonly arguments?: ReadonlyArray<ArgumentRule> | undefined
   readonly options: ReadonlyArray<OptionRule>
   readonly subcommands: Readonly<Record<string, CommandRule>>
+  /** Works also without one of its subcommands. */
+  readonly standalone?: boolean | undefined
 }
 
 /** What the command line asks for. */
@@ -66,6 +79,7 @@ export const check = (
 ): Either.Either<Invocation, UsageError> => {
   const path: Array<string> = []
   const words: Array<string> = []
+  const given: Array<string> = []
   const seen = new Set<string>()
   let rule = root
   let logLevel: LogLevel.LogLevel | undefined
@@ -93,6 +107,12 @@ export const check = (
       const commands = Object.keys(rule.subcommands)
       if (commands.length > 0) {
         return wrong(`there is no command '${word}'${hint(word, commands) || `; there are: ${commands.join(", ")}`}`)
+      }
+      const argument = rule.arguments?.[given.length]
+      if (argument !== undefined) {
+        if (word.trim() === "") return wrong(`the argument ${argument.name} is empty`)
+        given.push(word)
+        continue
       }
       const stack = rule.options.some(({ names }) => names[0] === "--stack")
         ? `; a stack is named by --stack ${word}`
@@ -136,6 +156,12 @@ export const check = (
 
   if (wants === "Help") return Either.right({ _tag: "Help", path })
   if (wants === "Version") return Either.right({ _tag: "Version" })
-  if (Object.keys(rule.subcommands).length > 0) return Either.right({ _tag: "Incomplete", path })
-  return Either.right({ _tag: "Command", argv: [...path, ...words], logLevel })
+  if (Object.keys(rule.subcommands).length > 0 && rule.standalone !== true) {
+    return Either.right({ _tag: "Incomplete", path })
+  }
+  const missing = rule.arguments?.slice(given.length).find(({ required }) => required)
+  if (missing !== undefined) return wrong(`the argument ${missing.name} is missing`)
+  // a word with a dash is no option behind this
+  const end = given.some((word) => word.startsWith("-")) ? ["--"] : []
+  return Either.right({ _tag: "Command", argv: [...path, ...words, ...end, ...given], logLevel })
 }

@@ -1,5 +1,5 @@
 /**
- * The help of a command, as plain text: what it does, how it is called, its commands and options.
+ * The help of a command, as plain text: what it does, how it is called, its commands, arguments and options.
  */
 import { type CommandRule, globals, type OptionRule } from "./grammar.ts"
 
@@ -32,9 +32,9 @@ const optionRow = ({ description, names, placeholder }: OptionRule): readonly [s
 const commandRows = (rule: CommandRule, path: string): ReadonlyArray<readonly [string, string]> =>
   Object.entries(rule.subcommands).flatMap(([name, child]) => {
     const whole = path === "" ? name : `${path} ${name}`
-    return Object.keys(child.subcommands).length === 0
-      ? [[whole, child.description] as const]
-      : commandRows(child, whole)
+    const below = commandRows(child, whole)
+    const own: ReadonlyArray<readonly [string, string]> = [[whole, child.description]]
+    return below.length === 0 || child.standalone === true ? own.concat(below) : below
   })
 
 /** The rule that a path of command names leads to. */
@@ -50,7 +50,13 @@ export const help = (
 ): string => {
   const rule = ruleAt(root, path)
   const commands = commandRows(rule, "")
-  const call = [program, ...path, commands.length > 0 ? "COMMAND" : "", "[OPTIONS]"].filter((word) => word !== "")
+  const call = [
+    program,
+    ...path,
+    commands.length === 0 ? "" : rule.standalone === true ? "[COMMAND]" : "COMMAND",
+    "[OPTIONS]",
+    ...(rule.arguments ?? []).map(({ name, required }) => required ? name : `[${name}]`)
+  ].filter((word) => word !== "")
   const section = (title: string, rows: ReadonlyArray<readonly [string, string]>) =>
     rows.length === 0 ? [] : [`${bold(title)}\n${table(rows)}`]
   return `${
@@ -58,6 +64,7 @@ export const help = (
       wrap(rule.description, 0),
       `${bold("Usage:")} ${call.join(" ")}`,
       ...section("Commands:", commands),
+      ...section("Arguments:", (rule.arguments ?? []).map(({ description, name }) => [name, description] as const)),
       ...section("Options:", rule.options.map(optionRow)),
       ...section("Global options:", globals.map(optionRow))
     ].join("\n\n")

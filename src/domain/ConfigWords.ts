@@ -4,8 +4,10 @@
 import { Duration, Option, ParseResult, Schema } from "effect"
 import * as DurationText from "./DurationText.ts"
 
+/** The message of a value that is not what was expected. */
 export const expected = (what: string) => ({ message: () => `expected ${what}` })
 
+/** The message of a map that is none, or lacks what it must have. */
 export const map = (what: string) => expected(`a map with ${what}`)
 
 const durationWords = "a duration such as 500ms, 30s, 5m or 1h30m"
@@ -36,6 +38,7 @@ export const duration = (description: string, least: Duration.DurationInput = "1
   ).annotations({ description, jsonSchema: { type: "string" } })
 }
 
+/** A key that need not be there. */
 export const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
 
 /** Exactly one of the kinds; an unsupported one has failed before. */
@@ -48,6 +51,7 @@ export const exactlyOne = (kind: string, words: ReadonlyArray<string>) => (value
     : `expected only one ${kind}; there are ${present.length}: ${present.join(", ")}`
 }
 
+/** A path of a file or directory; what a relative one means is decided where the file is read. */
 export const PathText = Schema.String.annotations(expected("a path")).pipe(
   Schema.filter((path) =>
     path === "" || path.includes("\0")
@@ -58,6 +62,7 @@ export const PathText = Schema.String.annotations(expected("a path")).pipe(
   )
 )
 
+/** A word of a command. */
 export const Word = Schema.String.annotations(expected("a text; put a number or a true/false in quotes")).pipe(
   Schema.filter((word) => word.includes("\0") ? "expected a text without NUL" : undefined)
 )
@@ -71,4 +76,5 @@ export const Argv = Schema.Array(Word).annotations(expected(argvWords)).pipe(
 )
 export type Argv = readonly [string, ...ReadonlyArray<string>]
 
+/** A command, with what it is for. */
 export const argv = (description: string) => Argv.annotations({ description })

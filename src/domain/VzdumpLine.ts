@@ -8,6 +8,7 @@ import type { Progress } from "./Backup.ts"
 
 /** How vzdump treats the guest, from the best to the worst. */
 export const modes = ["snapshot", "suspend", "stop"] as const
+/** A backup mode of vzdump. */
 export type Mode = typeof modes[number]
 
 /** What a line says. */

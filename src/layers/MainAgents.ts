@@ -37,7 +37,8 @@ const orRefused = (client: Effect.Effect<Layer.Layer<AgentClient>, SecretUnreada
 const http = ({ address, fingerprint, tokenFile }: ResolvedHttp) =>
   orRefused(Effect.gen(function*() {
     const token = tokenFile === undefined ? undefined : yield* readSecret(tokenFile)
-    return always(new AgentRefused({ reason: `${JSON.stringify(address)} ${token} ${fingerprint}` }))
+    const { layer } = yield* Effect.promise(() => import("./AgentClientHttp.ts"))
+    return layer({ ...address, token, fingerprint })
   }))
 
 const proxmox = ({ fingerprint, node, tokenFile, url, vzdump }: ResolvedProxmox) =>

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Either, LogLevel } from "effect"
 import { rule } from "../../src/cli/cli.ts"
-import { check } from "../../src/cli/grammar.ts"
+import { check, type CommandRule } from "../../src/cli/grammar.ts"
+import { help } from "../../src/cli/help.ts"
 
 const read = (...argv: ReadonlyArray<string>) =>
   Either.match(check("quiesce", rule, argv), {
@@ -38,11 +39,44 @@ describe("the command line", () => {
     assert.deepStrictEqual(read("run", "--version"), { _tag: "Version" })
   })
 
+  it("has arguments where the command has them, behind its options", () => {
+    assert.deepStrictEqual(
+      read("vzdump-hook", "backup-start", "--timeout", "5s", "snapshot", "100"),
+      command("vzdump-hook", "--timeout", "5s", "backup-start", "snapshot", "100")
+    )
+    assert.deepStrictEqual(read("vzdump-hook", "--", "job-init"), command("vzdump-hook", "job-init"))
+    assert.deepStrictEqual(read("vzdump-hook", "a", "--", "--help"), command("vzdump-hook", "--", "a", "--help"))
+    assert.deepStrictEqual(read("vzdump-hook"), command("vzdump-hook"))
+    const copy: CommandRule = {
+      description: "",
+      options: [],
+      arguments: [
+        { name: "FROM", required: true, description: "" },
+        { name: "TO", required: false, description: "" }
+      ],
+      subcommands: {}
+    }
+    const of = (...argv: ReadonlyArray<string>) =>
+      Either.match(check("copy", copy, argv), { onLeft: ({ problem }) => problem, onRight: (it) => it })
+    assert.strictEqual(of(), "copy: the argument FROM is missing")
+    assert.strictEqual(of(""), "copy: the argument FROM is empty")
+    assert.strictEqual(of("a", "b", "c"), "copy: unexpected argument 'c'")
+    assert.deepStrictEqual(of("a", "-"), command("--", "a", "-"))
+    assert.deepStrictEqual(of("--help"), { _tag: "Help", path: [] })
+    assert.include(help("copy", copy, [], (text) => text), "Usage: copy [OPTIONS] FROM [TO]\n")
+  })
+
   const wrong: ReadonlyArray<readonly [ReadonlyArray<string>, string]> = [
     [["runn"], "quiesce: there is no command 'runn'; did you mean 'run'?"],
-    [["zzz"], "quiesce: there is no command 'zzz'; there are: run, plan, recover, status, config"],
+    [
+      ["zzz"],
+      "quiesce: there is no command 'zzz'; there are: run, watch, plan, recover, status, agent, config, vzdump-hook"
+    ],
     [["config", "chekc"], "quiesce config: there is no command 'chekc'; did you mean 'check'?"],
-    [["__proto__"], "quiesce: there is no command '__proto__'; there are: run, plan, recover, status, config"],
+    [
+      ["__proto__"],
+      "quiesce: there is no command '__proto__'; there are: run, watch, plan, recover, status, agent, config, vzdump-hook"
+    ],
     [["--dry-run", "run"], "quiesce: unknown option '--dry-run'"],
     [["run", "--dryrun"], "quiesce run: unknown option '--dryrun'; did you mean '--dry-run'?"],
     [["run", "--stack", "a", "--bogus"], "quiesce run: unknown option '--bogus'"],
@@ -71,7 +105,10 @@ describe("the command line", () => {
       ["run", "--log-level", "debugg"],
       "quiesce run: there is no log level 'debugg'; there are: all, trace, debug, info, warning, error, fatal, none; did you mean 'debug'?"
     ],
-    [["--version", "extra"], "quiesce: there is no command 'extra'; there are: run, plan, recover, status, config"]
+    [
+      ["--version", "extra"],
+      "quiesce: there is no command 'extra'; there are: run, watch, plan, recover, status, agent, config, vzdump-hook"
+    ]
   ]
   for (const [argv, problem] of wrong) {
     it(`refuses: ${argv.join(" ")}`, () => {

@@ -1,7 +1,7 @@
 /**
  * An engine that does what a test says, with a journal of what it was asked.
  */
-import { Deferred, Duration, Effect, Ref } from "effect"
+import { Deferred, type Duration, Effect, Ref } from "effect"
 import type { JobChange } from "../../src/services/Engine.ts"
 import { type Engine, EngineFailed, EngineRefused } from "../../src/services/Engine.ts"
 

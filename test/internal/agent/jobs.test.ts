@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
+import { type Duration, Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
 import type { BackupStatus } from "../../../src/domain/Backup.ts"
 import { isFinal } from "../../../src/domain/Backup.ts"
 import * as RunId from "../../../src/domain/RunId.ts"
