@@ -44,7 +44,8 @@ const http = ({ address, fingerprint, tokenFile }: ResolvedHttp) =>
 const proxmox = ({ fingerprint, node, tokenFile, url, vzdump }: ResolvedProxmox) =>
   orRefused(Effect.gen(function*() {
     const token = yield* readSecret(tokenFile)
-    return always(new AgentRefused({ reason: `${url} ${node} ${token} ${fingerprint} ${vzdump.vmid}` }))
+    const { layer } = yield* Effect.promise(() => import("./AgentClientProxmox.ts"))
+    return layer({ url, node, token, fingerprint, ...vzdump })
   }))
 
 /** The client of the agent that the configuration names. */

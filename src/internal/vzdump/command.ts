@@ -43,6 +43,10 @@ const template = (notes: string) =>
     .replaceAll(/\{(?=\{)(?!\{(?:cluster|guestname|node|vmid)\}\})/g, "{ ")
     .replace(/^[-\s]+/, "")
 
+/** The notes of the backup, which name the run. */
+export const notesOf = ({ notes = "" }: Pick<VzdumpOptions, "notes">, runId: RunId): string =>
+  `${template(notes) || "{{guestname}}"} (quiesce run ${runId})`
+
 /** The words of the command, after its options were checked. */
 export const argv = (
   vzdump: string,
@@ -67,7 +71,7 @@ export const argv = (
     "--compress",
     compress === "none" ? "0" : compress,
     "--notes-template",
-    `${template(options.notes ?? "") || "{{guestname}}"} (quiesce run ${runId})`,
+    notesOf(options, runId),
     ...options.protected === true ? ["--protected", "1"] : [],
     ...bandwidthLimit === undefined ? [] : ["--bwlimit", `${bandwidthLimit}`],
     // containers have none

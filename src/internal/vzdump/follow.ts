@@ -3,9 +3,10 @@
  */
 import { Effect, type Scope } from "effect"
 import * as VzdumpLog from "../../domain/VzdumpLog.ts"
-import { EngineFailed, type EngineJob, type JobChange } from "../../services/Engine.ts"
+import type { EngineFailed, EngineJob } from "../../services/Engine.ts"
 import type { Artifact } from "../../services/Transfer.ts"
 import * as Tail from "./tail.ts"
+import { conclude, report } from "./told.ts"
 
 export interface Followed {
   readonly vmid: number
@@ -21,29 +22,6 @@ export interface Followed {
 /** In milliseconds. A line is seen at once where files can be watched; the app may be down until the point. */
 const pollBeforePoint = 100
 const pollAfterPoint = 1_000
-
-type View = VzdumpLog.VzdumpView
-
-/** What is to be told of a step: the end is told by the end. */
-const changeOf = (before: View, { effectiveMode, phase, progress }: View): JobChange => ({
-  ...phase !== before.phase && (phase === "running" || phase === "snapshotted") ? { phase } : {},
-  ...effectiveMode === before.effectiveMode ? {} : { effectiveMode },
-  ...progress === before.progress ? {} : { progress }
-})
-
-const report = (job: EngineJob, before: View, after: View) => {
-  const change = changeOf(before, after)
-  return Object.keys(change).length === 0 ? Effect.void : job.report(change)
-}
-
-const conclude = (view: View): Effect.Effect<Artifact, EngineFailed> =>
-  view.phase === "done"
-    ? Effect.succeed({ location: view.artifact ?? `guest ${view.vmid}` })
-    : new EngineFailed({
-      reason: view.lockHeld
-        ? "another vzdump took the lock of the host in the very moment in which the app was down: nothing was backed up"
-        : view.error ?? "vzdump failed"
-    })
 
 /** Reads the log from its first line on, and returns when the backup of the guest has ended. */
 export const follow = (job: EngineJob, what: Followed): Effect.Effect<Artifact, EngineFailed, Scope.Scope> =>

@@ -1,0 +1,120 @@
+/**
+ * The engine that lets Proxmox VE itself take the backups of a guest, asked by its API.
+ */
+import { Clock, Effect, Option, Schedule, Schema } from "effect"
+import type { RunId } from "../../domain/RunId.ts"
+import { Upid } from "../../domain/Upid.ts"
+import type { VzdumpConfig } from "../../domain/VzdumpConfig.ts"
+import { type Engine, EngineFailed, type EngineJob, EngineRefused } from "../../services/Engine.ts"
+import { notesOf } from "../vzdump/command.ts"
+import type { Proxmox } from "./client.ts"
+import type { ProxmoxError } from "./errors.ts"
+import { follow } from "./follow.ts"
+import { isTransient, mayBeDone, toAgent } from "./meaning.ts"
+import type { Patience } from "./patience.ts"
+import { offer } from "./preflight.ts"
+
+/** Between two looks at what else runs, with the app up. */
+const queuePoll = "2 seconds"
+/** How often a task is looked for whose beginning was not answered. */
+const searches = 3
+/** How long, in milliseconds, the beginning is asked for again: the app is down. */
+const budget = 15_000
+const pause = "1 second"
+/** How long an unwanted task is watched until it has ended: it gets SIGKILL after 5 seconds. */
+const stopLooks = 60
+
+/** What is asked for. A wait for the lock would be one with the app down; `remove` prunes older backups. */
+export const parametersOf = (config: VzdumpConfig, runId: RunId): Readonly<Record<string, string | number>> => {
+  const { compress = "zstd", fleecingStorage, mode = "snapshot", prune, storage, vmid } = config
+  return {
+    vmid,
+    mode,
+    storage,
+    compress: compress === "none" ? "0" : compress,
+    remove: prune === true ? 1 : 0,
+    lockwait: 0,
+    "notes-template": notesOf({}, runId),
+    ...config.protected === true ? { protected: 1 } : {},
+    ...fleecingStorage === undefined ? {} : { fleecing: `enabled=1,storage=${fleecingStorage}` }
+  }
+}
+
+const failed = (error: ProxmoxError) => new EngineFailed({ reason: toAgent(error).message })
+
+/** An engine for one guest. */
+export const make = (proxmox: Proxmox, config: VzdumpConfig, patience: Patience): Engine => {
+  const { vmid } = config
+
+  /** A task that was begun by us since, though nobody has said so. */
+  const sought = (before: ReadonlySet<string>) =>
+    proxmox.tasks(vmid).pipe(
+      Effect.map((tasks) => Option.fromNullable(tasks.find((upid) => !before.has(upid) && isOurs(upid)))),
+      Effect.orElseSucceed(() => Option.none<Upid>()),
+      Effect.tap((found) => Option.isNone(found) ? Effect.sleep(pause) : Effect.void),
+      Effect.repeat({ until: Option.isSome, times: searches - 1 })
+    )
+  const isOurs = (upid: Upid) => upid.endsWith(`:${proxmox.user}:`)
+
+  /** Begins it once. A second task cannot run beside a first one that we do not know of: it does not wait for the lock. */
+  const begin = Effect.fnUntraced(function*(runId: RunId, before: ReadonlySet<string>) {
+    const since = yield* Clock.currentTimeMillis
+    for (;;) {
+      const begun = yield* Effect.either(proxmox.vzdump(parametersOf(config, runId)))
+      if (begun._tag === "Right") {
+        if (begun.right !== "OK") return begun.right
+        return yield* new EngineFailed({
+          reason:
+            `guest ${vmid} is not on node ${proxmox.node}, so nothing was backed up: 'node' must be the one it is on`
+        })
+      }
+      const found = mayBeDone(begun.left) ? yield* sought(before) : Option.none<Upid>()
+      if (Option.isSome(found)) return found.value
+      const spent = (yield* Clock.currentTimeMillis) - since
+      if (spent >= budget || !isTransient(begun.left)) return yield* failed(begun.left)
+      yield* Effect.sleep(pause)
+    }
+  })
+
+  const stop = (upid: Upid) =>
+    proxmox.stop(upid).pipe(
+      Effect.zipRight(Effect.repeat(Effect.delay(proxmox.status(upid), "500 millis"), {
+        until: ({ status }) => status === "stopped",
+        times: stopLooks
+      })),
+      Effect.catchAll(({ message }) => Effect.logWarning(`the backup may go on: ${message}`))
+    )
+
+  /** An unwanted backup is ended, also one that was begun in the moment in which it became unwanted. */
+  const followed = (job: EngineJob, upid: Effect.Effect<Upid, EngineFailed>) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(upid, (upid) =>
+        restore(follow(proxmox, patience, job, { upid, vmid })).pipe(
+          Effect.onInterrupt(() => Effect.whenEffect(stop(upid), job.cancelled))
+        ))
+    )
+
+  const run = Effect.fn("proxmox.run")(function*(job: EngineJob) {
+    yield* Effect.repeat(patience.ask(proxmox.running), {
+      until: (tasks) => tasks.length === 0,
+      schedule: Schedule.identity<ReadonlyArray<Upid>>().pipe(Schedule.addDelay(() => queuePoll))
+    })
+    const before = new Set<string>(yield* patience.ask(proxmox.tasks(vmid)))
+    yield* job.ready(config.mode === "stop" ? "stop" : undefined)
+    return yield* followed(job, Effect.tap(begin(job.runId, before), (upid) => job.remember(upid)))
+  })
+
+  return {
+    survives: true,
+    preflight: Effect.mapError(offer(proxmox, config), ({ message }) => new EngineRefused({ reason: message })),
+    prepare: Effect.void,
+    run,
+    resume: (job, handle) => {
+      const upid = Schema.decodeUnknownOption(Upid)(handle)
+      return Option.isSome(upid)
+        ? followed(job, Effect.succeed(upid.value))
+        : new EngineFailed({ reason: "the backup was not begun" })
+    },
+    sweep: Effect.succeed([])
+  }
+}
