@@ -4,7 +4,7 @@
 import { readdirSync, readFileSync } from "node:fs"
 import ts from "typescript"
 
-const rooms = ["domain", "services", "programs", "layers"]
+const rooms = ["domain", "protocol", "services", "programs", "layers"]
 
 const modules = rooms.flatMap((room) =>
   readdirSync(`src/${room}`).filter((name) => name.endsWith(".ts")).map((name) => `src/${room}/${name}`)
