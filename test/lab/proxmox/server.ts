@@ -35,6 +35,8 @@ export interface ServerOptions {
   readonly acl?: Readonly<Record<string, ReadonlyArray<string>>> | undefined
   /** What the next vzdump replays. */
   readonly replay: Sample
+  /** How many lines a task has written when its order is answered. */
+  readonly begins?: number | undefined
   /** Milliseconds that a wrong token is made to wait. The real one waits for three seconds. */
   readonly denial?: number | undefined
 }
@@ -136,6 +138,7 @@ export class Pve {
     if (!(this.options.guests ?? [100]).includes(vmid)) return { data: "OK" }
     const busy = this.lock || this.tasks.some(({ runs }) => runs)
     const task = new Task(vmid, this.node, user, busy ? lockHeld : this.options.replay, 4242 + this.tasks.length)
+    task.writeTo(this.options.begins ?? 0)
     if (busy) task.end()
     this.tasks.push(task)
     return { data: task.upid }
