@@ -230,7 +230,12 @@ describe("quiesce vzdump-hook, called by a vzdump", () => {
       for (const pid of hooks()) process.kill(Number(pid), "SIGKILL")
       yield* vzdump.ended
       assert.strictEqual(vzdump.process.exitCode, 255)
-      assert.deepStrictEqual((yield* jobs.list).map(({ phase }) => phase), ["failed"])
+      // the agent learns of it when the connection closes
+      const [first] = yield* Effect.repeat(Effect.delay(jobs.list, "10 millis"), {
+        until: ([status]) => status?.phase === "failed",
+        times: 500
+      })
+      assert.strictEqual(first?.phase, "failed")
       yield* jobs.cancel(yield* begin(jobs))
     }))
 

@@ -75,6 +75,39 @@ describe("quiesce, second by second", () => {
       assert.strictEqual((yield* journal.lines).at(-1), "dead-man disarm")
     }).pipe(Effect.provide(world(slow, snapshotAgent))))
 
+  it.effect("the answer to 'quiesced' may tell of the snapshot already: nobody waits for it again", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.fork(quiesce(policy))
+      yield* TestClock.adjust("1 minute")
+      const report = yield* Fiber.join(fiber)
+      assert.strictEqual(report.outcome, "ok")
+      assert.strictEqual(report.stacks[0]?.downtimeMs, 2_000)
+    }).pipe(Effect.provide(world(
+      slow,
+      AgentClientMemory.layer({
+        // such an agent answers the next question only when there is something new
+        waits: "1 hour",
+        phases: [{ at: 0, phase: "snapshotted", mode: "snapshot" }, { at: "30 seconds", phase: "done" }]
+      })
+    ))))
+
+  it.effect("an agent that is away when it is asked for the backup is asked again, with the app up", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.Journal
+      const fiber = yield* Effect.fork(quiesce(policy))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(fiber)).outcome, "ok")
+      const lines = yield* journal.lines
+      assert.isAbove(lines.filter((line) => line === "agent request").length, 1)
+      assert.isBelow(lines.lastIndexOf("agent request"), lines.indexOf("stop app/app"))
+    }).pipe(Effect.provide(world(
+      slow,
+      AgentClientMemory.layer({
+        phases: [{ at: 0, phase: "snapshotted", mode: "snapshot" }, { at: "1 second", phase: "done" }],
+        fault: (operation, n) => operation === "request" && n < 3 ? "unavailable" : undefined
+      })
+    ))))
+
   it.effect("no second run begins while the first still follows its backup", () =>
     Effect.gen(function*() {
       const first = yield* Effect.fork(quiesce(policy))

@@ -236,7 +236,8 @@ describe("the backups of one guest", () => {
           yield* pass()
           const status = yield* jobs.status(id, -1, 0)
           assert.strictEqual(status.phase, "failed")
-          assert.isAbove(status.revision, 7)
+          // above all that the agent may have told before its death and not written down
+          assert.isAbove(status.revision, 1_000)
           assert.deepStrictEqual(yield* journal, ["resume undefined"])
           assert.strictEqual((yield* recordOf(store, id))?.status.phase, "failed")
         }
