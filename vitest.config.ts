@@ -12,7 +12,11 @@ export default defineConfig({
     ]
   },
   test: {
-    include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
+    include: process.env["QUIESCE_LONG"] === "1"
+      ? ["test/**/*.long.test.ts"]
+      : ["test/**/*.test.ts", "examples/**/*.test.ts"],
+    // whole sweeps of kills and faults: `npm run test:long`
+    exclude: process.env["QUIESCE_LONG"] === "1" ? [] : ["test/**/*.long.test.ts"],
     globalSetup: ["test/support/globalSetup.ts"],
     setupFiles: ["test/support/setup.ts"],
     testTimeout: 30_000,

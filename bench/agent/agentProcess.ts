@@ -44,13 +44,12 @@ export type Order =
   /** Of one after the other, with so many milliseconds between. Answers with the moment of each run. */
   | { readonly do: "each"; readonly gap: number }
   | { readonly do: "usage" }
+  /** Answers with the milliseconds of CPU since its start. */
+  | { readonly do: "cpu" }
 
 export interface Usage {
   readonly rss: number
   readonly heap: number
-  /** Milliseconds of CPU since its start. */
-  readonly cpu: number
-  readonly jobs: number
 }
 
 /** As many as the guests need: the defaults are for a host with a few. */
@@ -61,11 +60,15 @@ const limits = (guests: number) => ({
 })
 
 /** What is not garbage. */
-const usage = (jobs: number): Usage => {
+const usage = (): Usage => {
   globalThis.gc?.()
   const { heapUsed, rss } = process.memoryUsage()
+  return { rss, heap: heapUsed }
+}
+
+const cpu = () => {
   const { system, user } = process.cpuUsage()
-  return { rss, heap: heapUsed, cpu: (system + user) / 1000, jobs }
+  return (system + user) / 1000
 }
 
 let bytes = 0
@@ -73,7 +76,8 @@ let bytes = 0
 const obeyed = (running: Ref.Ref<ReadonlyArray<EngineJob>>) => (order: Order) =>
   Effect.gen(function*() {
     const jobs = yield* Ref.get(running)
-    if (order.do === "usage") return usage(jobs.length)
+    if (order.do === "usage") return usage()
+    if (order.do === "cpu") return cpu()
     const change = () => ({ progress: { bytes: ++bytes } })
     if (order.do === "all") {
       const at = now()

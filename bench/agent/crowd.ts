@@ -86,10 +86,10 @@ export const measure = Effect.fn("AgentBench.crowd")(function*(options: CrowdOpt
 
     const waiting = yield* usage
     yield* heard
-    const first = yield* order<Usage>({ do: "usage" })
+    const first = yield* order<number>({ do: "cpu" })
     const since = performance.now()
     yield* Effect.sleep(options.idleSeconds * 1000)
-    const last = yield* order<Usage>({ do: "usage" })
+    const last = yield* order<number>({ do: "cpu" })
     const took = performance.now() - since
     const { renewed } = yield* heard
 
@@ -111,7 +111,7 @@ export const measure = Effect.fn("AgentBench.crowd")(function*(options: CrowdOpt
         each: quantiles(each),
         all: quantiles(together),
         snapshotted: quantiles(snapshotted),
-        idle: { seconds: round(took / 1000), cpu: Number(((last.cpu - first.cpu) / took).toFixed(4)), renewed },
+        idle: { seconds: round(took / 1000), cpu: Number(((last - first) / took).toFixed(4)), renewed },
         beganIn
       }
     }
