@@ -95,16 +95,17 @@ main(({ guests, url }: GuestsTask, obey) => {
     })
 
   return Effect.gen(function*() {
-    const begun = yield* Effect.forEach(guests, ({ token }) => begin(token), { concurrency: atOnce })
+    // asks at once: a connection that is not used is closed by the agent
     yield* Effect.forEach(
-      begun,
-      ({ guest, status }) =>
-        Effect.forkScoped(Effect.tapErrorCause(listen(guest, status), (cause) => Effect.logError(cause))),
-      {
-        discard: true
-      }
+      guests,
+      ({ token }) =>
+        Effect.flatMap(
+          begin(token),
+          ({ guest, status }) => Effect.forkScoped(Effect.tapErrorCause(listen(guest, status), Effect.logError))
+        ),
+      { concurrency: atOnce, discard: true }
     )
-    yield* Effect.sync(() => say({ waiting: begun.length }))
+    yield* Effect.sync(() => say({ waiting: guests.length }))
     return yield* obey(() =>
       Effect.sync(() => {
         const before = told

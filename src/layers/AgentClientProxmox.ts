@@ -29,7 +29,16 @@ export interface AgentClientProxmoxOptions extends VzdumpConfig {
   readonly readyTimeout?: Duration.DurationInput | undefined
 }
 
-const flawOf = ({ fingerprint, token }: AgentClientProxmoxOptions): string | undefined => {
+const local = new Set(["localhost", "127.0.0.1", "[::1]"])
+
+/** A token must not cross a network in the clear. */
+const isSafe = (text: string) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  return url?.protocol === "https:" || (url?.protocol === "http:" && local.has(url.hostname))
+}
+
+const flawOf = ({ fingerprint, token, url }: AgentClientProxmoxOptions): string | undefined => {
+  if (!isSafe(url)) return "its address is none: expected https://host:8006, or http:// for this machine alone"
   if (!Proxmox.tokenForm.test(Redacted.value(token))) return "the token is none: expected USER@REALM!TOKENID=SECRET"
   return fingerprint === undefined || Schema.is(Fingerprint)(fingerprint)
     ? undefined

@@ -13,7 +13,7 @@ import * as RunLockMemory from "../../src/layers/RunLockMemory.ts"
 import * as StackControlMemory from "../../src/layers/StackControlMemory.ts"
 import { quiesce } from "../../src/programs/quiesce.ts"
 import { AgentClient } from "../../src/services/AgentClient.ts"
-import { secret, serve, type ServerOptions, token } from "../lab/proxmox/server.ts"
+import { leastPrivileges, secret, serve, type ServerOptions, token } from "../lab/proxmox/server.ts"
 import { sample } from "../lab/proxmox/tasks.ts"
 import { live } from "../support/live.ts"
 
@@ -92,7 +92,9 @@ describe("preflight", () => {
         [{}, { node: "pve9" }, /there is no node 'pve9'; there are: pve1, pve2/],
         [{ acl: {} }, {}, /quiesce@pve!web lacks the privilege VM\.Backup on \/vms\/100/],
         [{ acl: { "/vms/100": ["VM.Backup"] } }, {}, /Datastore\.AllocateSpace on \/storage\/local/],
-        [{}, { fingerprint: "AA" }, /the fingerprint is none/]
+        [{}, { fingerprint: "AA" }, /the fingerprint is none/],
+        [{}, { url: "http://192.0.2.1:8006" }, /expected https:\/\/host:8006/],
+        [{}, { fleecingStorage: "fast" }, /Datastore\.AllocateSpace on \/storage\/fast/]
       ]
       for (const [server, options, message] of refusals) {
         const { agent } = yield* open(server, options)
@@ -168,7 +170,10 @@ describe("a backup", () => {
 
   live("asks for it once, with the run's id, and for nothing that harms", [], () =>
     Effect.gen(function*() {
-      const opened = yield* open({}, { mode: "suspend", compress: "none", protected: true, fleecingStorage: "fast" })
+      const opened = yield* open(
+        { acl: { ...leastPrivileges, "/storage/fast": ["Datastore.AllocateSpace"] } },
+        { mode: "suspend", compress: "none", protected: true, fleecingStorage: "fast" }
+      )
       const runId = yield* quiet(opened)
       yield* Effect.all([opened.agent.quiesced(runId), opened.agent.quiesced(runId)], { concurrency: 2 })
       const one = yield* task(opened)
@@ -243,6 +248,61 @@ describe("a backup", () => {
         assert.lengthOf(opened.pve.tasks, 1, fault)
       }
     }))
+
+  live("a backup that is older than the quiet app is not taken for it", [], () =>
+    Effect.gen(function*() {
+      const opened = yield* open()
+      const runId = yield* RunId.make
+      yield* opened.agent.request(runId)
+      yield* until(opened.agent, runId, "ready")
+      // somebody else's, with the same token, while the app was still up
+      opened.pve.answer("POST", "/api2/json/nodes/pve1/vzdump", { vmid: "100", storage: "local" })
+      opened.pve.task?.point()
+      opened.pve.faults.set("POST /nodes/{node}/vzdump", ["cut-before", "cut-before"])
+      yield* opened.agent.quiesced(runId)
+      const { error, phase } = yield* until(opened.agent, runId, "snapshotted")
+      assert.strictEqual(phase, "failed")
+      assert.match(error ?? "", /another vzdump took the lock/)
+    }), 60_000)
+
+  live("a page of the log that fails loses no line of the ones before", [], () =>
+    Effect.gen(function*() {
+      const noise = Array.from({ length: 700 }, (_, n) => `INFO: tool output ${n}`)
+      const after = (good.point ?? 0) + 1
+      const lines = [...good.lines.slice(0, after), ...noise, ...good.lines.slice(after)]
+      const opened = yield* open({ replay: { ...good, lines } })
+      const runId = yield* quiet(opened)
+      const one = yield* task(opened)
+      const log = "GET /nodes/{node}/tasks/{upid}/log"
+      const seen = opened.pve.requests.filter(({ route }) => route === log).length
+      one.writeTo(after + 600)
+      // the first page is answered, the second is not
+      yield* Effect.repeat(Effect.sleep("1 millis"), {
+        until: () => opened.pve.requests.filter(({ route }) => route === log).length > seen
+      })
+      opened.pve.faults.set(log, [{ status: 595, message: "away" }, { status: 595, message: "away" }])
+      assert.strictEqual(
+        (yield* until(opened.agent, runId, "snapshotted").pipe(Effect.retry({ times: 200 }))).phase,
+        "snapshotted"
+      )
+      one.end()
+      assert.strictEqual((yield* until(opened.agent, runId, "done").pipe(Effect.retry({ times: 200 }))).phase, "done")
+    }), 60_000)
+
+  live("a cancel is told only when the task was seen to end", [], () =>
+    Effect.gen(function*() {
+      const opened = yield* open()
+      const runId = yield* quiet(opened)
+      const one = yield* task(opened)
+      one.writeTo(5)
+      yield* until(opened.agent, runId, "running")
+      opened.pve.faults.set("DELETE /nodes/{node}/tasks/{upid}", [
+        { status: 595, message: "away" },
+        { status: 595, message: "away" }
+      ])
+      yield* opened.agent.cancel(runId)
+      assert.isFalse(one.runs)
+    }), 60_000)
 
   live("the order was not taken: it is given again; a refusal is not", [], () =>
     Effect.gen(function*() {

@@ -21,8 +21,8 @@ const searches = 3
 /** How long, in milliseconds, the beginning is asked for again: the app is down. */
 const budget = 15_000
 const pause = "1 second"
-/** How long an unwanted task is watched until it has ended: it gets SIGKILL after 5 seconds. */
-const stopLooks = 60
+/** How long it is tried to end an unwanted task, which gets SIGKILL after 5 seconds. */
+const stopLimit = "5 minutes"
 
 /** What is asked for. A wait for the lock would be one with the app down; `remove` prunes older backups. */
 export const parametersOf = (config: VzdumpConfig, runId: RunId): Readonly<Record<string, string | number>> => {
@@ -46,43 +46,62 @@ const failed = (error: ProxmoxError) => new EngineFailed({ reason: toAgent(error
 export const make = (proxmox: Proxmox, config: VzdumpConfig, patience: Patience): Engine => {
   const { vmid } = config
 
-  /** A task that was begun by us since, though nobody has said so. */
-  const sought = (before: ReadonlySet<string>) =>
-    proxmox.tasks(vmid).pipe(
-      Effect.map((tasks) => Option.fromNullable(tasks.find((upid) => !before.has(upid) && isOurs(upid)))),
-      Effect.orElseSucceed(() => Option.none<Upid>()),
-      Effect.tap((found) => Option.isNone(found) ? Effect.sleep(pause) : Effect.void),
-      Effect.repeat({ until: Option.isSome, times: searches - 1 })
-    )
   const isOurs = (upid: Upid) => upid.endsWith(`:${proxmox.user}:`)
 
-  /** Begins it once. A second task cannot run beside a first one that we do not know of: it does not wait for the lock. */
-  const begin = Effect.fnUntraced(function*(runId: RunId, before: ReadonlySet<string>) {
+  /** The task that our order has begun, though nobody has said so: the first one, which has the lock of the host. */
+  const sought = (before: ReadonlySet<string>) =>
+    proxmox.tasks(vmid).pipe(
+      Effect.map((newestFirst) => newestFirst.findLast((upid) => !before.has(upid) && isOurs(upid))),
+      Effect.orElseSucceed(() => undefined),
+      Effect.tap((found) => found === undefined ? Effect.sleep(pause) : Effect.void),
+      Effect.repeat({ until: (found) => found !== undefined, times: searches - 1 })
+    )
+
+  /**
+   * Begins it once. What is there in the moment of the order is not ours: a backup that is older than the quiet app must
+   * not be taken for it. A second task of ours cannot run beside a first one: it does not wait for the lock.
+   */
+  const begin = Effect.fnUntraced(function*(job: EngineJob) {
     const since = yield* Clock.currentTimeMillis
+    let before: ReadonlySet<string> | undefined
     for (;;) {
-      const begun = yield* Effect.either(proxmox.vzdump(parametersOf(config, runId)))
+      if (yield* job.cancelled) return yield* new EngineFailed({ reason: "cancelled" })
+      const known = before
+      const begun = yield* Effect.either(
+        Effect.gen(function*() {
+          if (known !== undefined) return yield* proxmox.vzdump(parametersOf(config, job.runId))
+          before = new Set<string>(yield* proxmox.tasks(vmid))
+          return undefined
+        })
+      )
       if (begun._tag === "Right") {
+        if (begun.right === undefined) continue
         if (begun.right !== "OK") return begun.right
         return yield* new EngineFailed({
           reason:
             `guest ${vmid} is not on node ${proxmox.node}, so nothing was backed up: 'node' must be the one it is on`
         })
       }
-      const found = mayBeDone(begun.left) ? yield* sought(before) : Option.none<Upid>()
-      if (Option.isSome(found)) return found.value
+      const found = known !== undefined && mayBeDone(begun.left) ? yield* sought(known) : undefined
+      if (found !== undefined) return found
       const spent = (yield* Clock.currentTimeMillis) - since
       if (spent >= budget || !isTransient(begun.left)) return yield* failed(begun.left)
       yield* Effect.sleep(pause)
     }
   })
 
+  /** Returns when the task was seen to have ended: who cancels is told no sooner that it has. */
   const stop = (upid: Upid) =>
-    proxmox.stop(upid).pipe(
-      Effect.zipRight(Effect.repeat(Effect.delay(proxmox.status(upid), "500 millis"), {
-        until: ({ status }) => status === "stopped",
-        times: stopLooks
-      })),
-      Effect.catchAll(({ message }) => Effect.logWarning(`the backup may go on: ${message}`))
+    Effect.zipRight(proxmox.stop(upid), proxmox.status(upid)).pipe(
+      Effect.map(({ status }) => status === "stopped"),
+      Effect.catchAll(({ message }) => Effect.as(Effect.logWarning(message), false)),
+      Effect.repeat({
+        until: (stopped) => stopped,
+        schedule: Schedule.identity<boolean>().pipe(Schedule.addDelay(() => pause))
+      }),
+      Effect.interruptible,
+      Effect.timeoutOption(stopLimit),
+      Effect.asVoid
     )
 
   /** An unwanted backup is ended, also one that was begun in the moment in which it became unwanted. */
@@ -99,9 +118,8 @@ export const make = (proxmox: Proxmox, config: VzdumpConfig, patience: Patience)
       until: (tasks) => tasks.length === 0,
       schedule: Schedule.identity<ReadonlyArray<Upid>>().pipe(Schedule.addDelay(() => queuePoll))
     })
-    const before = new Set<string>(yield* patience.ask(proxmox.tasks(vmid)))
     yield* job.ready(config.mode === "stop" ? "stop" : undefined)
-    return yield* followed(job, Effect.tap(begin(job.runId, before), (upid) => job.remember(upid)))
+    return yield* followed(job, Effect.tap(begin(job), (upid) => job.remember(upid)))
   })
 
   return {

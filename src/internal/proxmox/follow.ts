@@ -1,7 +1,7 @@
 /**
  * Follows a vzdump by the log and the status of its task, asked again and again.
  */
-import { Effect, Ref } from "effect"
+import { Effect } from "effect"
 import type { Upid } from "../../domain/Upid.ts"
 import * as VzdumpLog from "../../domain/VzdumpLog.ts"
 import type { EngineFailed, EngineJob } from "../../services/Engine.ts"
@@ -17,22 +17,6 @@ const pollAfterPoint = 2_000
 
 /** In the place of the lines of a log that is empty or not there yet. */
 const isPseudo = (text: string) => text === "no content" || text.startsWith("unable to open file - ")
-
-/** The lines of the log that were not read yet, all that there are. */
-const unread = (proxmox: Proxmox, upid: Upid, cursor: Ref.Ref<number>) =>
-  Effect.gen(function*() {
-    const lines: Array<string> = []
-    for (;;) {
-      const start = yield* Ref.get(cursor)
-      const page = yield* proxmox.log(upid, start)
-      const fresh = page.data.filter(({ n, t }) => n > start && !(n === 1 && isPseudo(t)))
-      const last = fresh.at(-1)
-      if (last === undefined) return lines
-      lines.push(...fresh.map(({ t }) => t))
-      yield* Ref.set(cursor, last.n)
-      if (last.n >= page.total) return lines
-    }
-  })
 
 /** How the task ended, if it has. One that the node does not know any more has ended in a way that nobody knows. */
 const exitOf = (proxmox: Proxmox, upid: Upid): Effect.Effect<VzdumpLog.VzdumpExit | undefined, ProxmoxError> =>
@@ -53,14 +37,22 @@ export const follow = Effect.fnUntraced(function*(
   job: EngineJob,
   { upid, vmid }: { readonly upid: Upid; readonly vmid: number }
 ): Effect.fn.Return<Artifact, EngineFailed> {
-  const cursor = yield* Ref.make(0)
   let view = VzdumpLog.begin(vmid)
-  const read = Effect.flatMap(patience.ask(unread(proxmox, upid, cursor)), (lines) =>
-    Effect.forEach(lines, (line) => {
-      const before = view
-      view = VzdumpLog.step(before, line)
-      return report(job, before, view)
-    }, { discard: true }))
+  let cursor = 0
+  // the cursor moves only with lines that were taken in: a page that fails is asked for again, the ones before are not lost
+  const read = Effect.gen(function*() {
+    for (;;) {
+      const page = yield* patience.ask(proxmox.log(upid, cursor))
+      const fresh = page.data.filter(({ n, t }) => n > cursor && !(n === 1 && isPseudo(t)))
+      for (const { n, t } of fresh) {
+        const before = view
+        view = VzdumpLog.step(before, t)
+        cursor = n
+        yield* report(job, before, view)
+      }
+      if (fresh.length === 0 || cursor >= page.total) return
+    }
+  })
   for (;;) {
     yield* read
     if (view.phase === "done" || view.phase === "failed") return yield* conclude(view)

@@ -15,6 +15,15 @@ const lacks = (proxmox: Proxmox, path: string, privilege: string) =>
       `pveum acl modify ${path} -user/-token ... -role ROLE`
   })
 
+/** The privileges on a path, where the token may know them: else the order will tell. */
+const heldOn = (proxmox: Proxmox, path: string) =>
+  proxmox.privileges(path).pipe(
+    Effect.catchIf(
+      (error) => error._tag === "ProxmoxRefused" && error.status === 403,
+      () => Effect.succeed(undefined)
+    )
+  )
+
 /** What the storage itself says. It may not be asked without the privilege Datastore.Audit, which is no reason to refuse. */
 const storageNotes = (proxmox: Proxmox, storage: string) =>
   proxmox.storage(storage).pipe(
@@ -44,7 +53,7 @@ const running = (proxmox: Proxmox, node: ReadonlySet<string>) =>
 
 /** What Proxmox VE would do if it were asked now. Which mode it will be is known only once it has begun. */
 export const offer = Effect.fn("proxmox.offer")(
-  function*(proxmox: Proxmox, { mode, storage, vmid }: VzdumpConfig): Effect.fn.Return<
+  function*(proxmox: Proxmox, { fleecingStorage, mode, storage, vmid }: VzdumpConfig): Effect.fn.Return<
     AgentOffer,
     ProxmoxError | EngineRefused
   > {
@@ -54,14 +63,16 @@ export const offer = Effect.fn("proxmox.offer")(
         reason: `there is no node '${proxmox.node}'; there are: ${nodes.join(", ")}`
       })
     }
-    const guest = `/vms/${vmid}`
-    if (!(yield* proxmox.privileges(guest)).has("VM.Backup")) return yield* lacks(proxmox, guest, "VM.Backup")
-    const place = `/storage/${storage}`
-    const held = yield* proxmox.privileges(place)
-    if (!held.has("Datastore.AllocateSpace") && !held.has("Datastore.Allocate")) {
-      return yield* lacks(proxmox, place, "Datastore.AllocateSpace")
+    for (
+      const [path, privilege] of [
+        [`/vms/${vmid}`, "VM.Backup"],
+        [`/storage/${storage}`, "Datastore.AllocateSpace"],
+        ...fleecingStorage === undefined ? [] : [[`/storage/${fleecingStorage}`, "Datastore.AllocateSpace"] as const]
+      ] as const
+    ) {
+      if ((yield* heldOn(proxmox, path))?.has(privilege) === false) return yield* lacks(proxmox, path, privilege)
     }
-    const node = yield* proxmox.privileges(`/nodes/${proxmox.node}`)
+    const node = (yield* heldOn(proxmox, `/nodes/${proxmox.node}`)) ?? new Set()
     return {
       snapshotter: "vzdump",
       notes: [

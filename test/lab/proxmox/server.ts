@@ -133,7 +133,7 @@ export class Pve {
       } else if (!shape.test(value)) errors[name] = "value does not match the regex pattern"
     }
     if (Object.keys(errors).length > 0) throw new Refusal(400, "Parameter verification failed.\n", errors)
-    this.need(`/storage/${parameters["storage"] ?? "local"}`, "Datastore.AllocateSpace", "Datastore.Allocate")
+    this.need(`/storage/${parameters["storage"] ?? "local"}`, "Datastore.AllocateSpace")
     const vmid = Number(parameters["vmid"])
     if (!(this.options.guests ?? [100]).includes(vmid)) return { data: "OK" }
     const busy = this.lock || this.tasks.some(({ runs }) => runs)
