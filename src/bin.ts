@@ -11,6 +11,7 @@ import { main } from "./cli/main.ts"
 import * as Output from "./cli/Output.ts"
 import { Process } from "./cli/Process.ts"
 import { version } from "./cli/version.ts"
+import * as ClockBoot from "./layers/ClockBoot.ts"
 import * as Main from "./layers/Main.ts"
 import * as MainAgentHost from "./layers/MainAgentHost.ts"
 
@@ -34,6 +35,7 @@ const live = Layer.merge(
   MainAgentHost.layer({ ...host, version })
 ).pipe(
   Layer.provideMerge(Layer.mergeAll(
+    ClockBoot.layer,
     NodeFileSystem.layer,
     NodePath.layer,
     NodeTerminal.layer,

@@ -1,11 +1,12 @@
 /**
  * Brings units up: the one place that starts anything, used by the resume of a run and by recover.
  */
-import { Clock, Deferred, Duration, Effect, Exit } from "effect"
+import { Deferred, Duration, Effect, Exit } from "effect"
 import { dependencies } from "../domain/Order.ts"
 import type { StackName, Unit } from "../domain/Stack.ts"
 import { StackControl } from "../services/StackControl.ts"
 import type { UnitFailure } from "./errors.ts"
+import { stopwatch } from "./limits.ts"
 import { look, lookUntil, reasonOf } from "./look.ts"
 
 /** A unit to bring up. */
@@ -110,8 +111,7 @@ const watch = Effect.fnUntraced(function*(stack: StackName, lifts: ReadonlyArray
 })
 
 const bringUpStack = Effect.fnUntraced(function*(options: BringUpOptions, { lifts, stack }: StackLift) {
-  const began = yield* Clock.currentTimeNanos
-  const spent = Effect.map(Clock.currentTimeNanos, (now) => Number(now - began) / 1e6)
+  const spent = yield* stopwatch
   let pending = lifts
   for (let round = 0;; round++) {
     yield* options.onState(stack, "starting")

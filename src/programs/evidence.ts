@@ -7,7 +7,7 @@ import type { RunPolicy } from "../domain/Policy.ts"
 import type { StackName, Unit, UnitObservation } from "../domain/Stack.ts"
 import { untorn } from "../internal/untorn.ts"
 import { StackControl } from "../services/StackControl.ts"
-import { look, lookTimeout, reasonOf } from "./look.ts"
+import { inspect, look, lookTimeout, reasonOf } from "./look.ts"
 import type { Recorder } from "./recorder.ts"
 import type { Touched } from "./stopping.ts"
 
@@ -43,9 +43,8 @@ const tellOutside = (recorder: Recorder, { data, held, policy: { stack } }: Plan
 
 /** With the app still up: what this run does not hold may write while the storage is read. */
 export const witness = Effect.fnUntraced(function*(plan: Plan, policy: RunPolicy, recorder: Recorder) {
-  const control = yield* StackControl
   for (const stack of policy.bystanders ?? []) {
-    const seen = yield* Effect.either(control.inspect(stack))
+    const seen = yield* Effect.either(inspect(stack))
     if (Either.isRight(seen) && seen.right.observations.every(({ state }) => state === "stopped")) continue
     yield* recorder.against("other-stack-up")
     yield* recorder.warn(`'${stack}' is not held by this run and not seen down; its data may be in the same source`)

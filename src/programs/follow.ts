@@ -1,7 +1,7 @@
 /**
  * Follows one backup at its agent: asks, polls on a schedule, and believes only what an honest agent would say.
  */
-import { Clock, Duration, Effect, Option, Ref, Schedule } from "effect"
+import { Duration, Effect, Option, Ref, Schedule } from "effect"
 import {
   type BackupStatus,
   type BackupView,
@@ -15,6 +15,7 @@ import type { RunPolicy } from "../domain/Policy.ts"
 import { untorn } from "../internal/untorn.ts"
 import { AgentAnswerInvalid, AgentClient, type AgentError, AgentUnavailable } from "../services/AgentClient.ts"
 import { endAs, Ended } from "./errors.ts"
+import { stopwatch } from "./limits.ts"
 import type { Recorder } from "./recorder.ts"
 
 /** How long, in milliseconds, a question may still go on, and what its end is called. */
@@ -57,7 +58,7 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
   const view = yield* Ref.make<BackupView>(initialView)
   const requested = yield* Ref.make(false)
   const ending = yield* Effect.makeSemaphore(1)
-  const silentSince = yield* Ref.make(Option.none<number>())
+  const silent = yield* Ref.make(Option.none<Effect.Effect<number>>())
 
   const take = Effect.fnUntraced(function*(status: BackupStatus) {
     const [before, after] = yield* Ref.modify(view, (before) => {
@@ -86,33 +87,40 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
         (status) => new AgentAnswerInvalid({ reason: `it is about run ${status.runId}, not ${runId}` })
       ),
       Effect.flatMap(take),
-      Effect.zipLeft(Ref.set(silentSince, Option.none()))
+      Effect.zipLeft(Ref.set(silent, Option.none()))
     )
 
   /** Bears a transient error for as long as the patience lasts: the last view then stands. */
   const bear = (patience: Duration.Duration) => (error: AgentError) =>
     Effect.gen(function*() {
       if (!isTransient(error)) return yield* endOf(error)
-      const now = yield* Clock.currentTimeMillis
-      const since = Option.getOrElse(yield* Ref.get(silentSince), () => now)
-      yield* Ref.set(silentSince, Option.some(since))
-      return now - since >= Duration.toMillis(patience) ? yield* endOf(error) : yield* Ref.get(view)
+      const began = yield* stopwatch
+      const lasts = yield* Ref.updateAndGet(silent, Option.orElseSome(() => began))
+      const waited = yield* Option.getOrElse(lasts, () => began)
+      return waited >= Duration.toMillis(patience) ? yield* endOf(error) : yield* Ref.get(view)
     })
+
+  /** A timer does not see that the machine has slept: the limit is looked at beside an answer that lets itself be waited for. */
+  const lapse = ({ remaining }: Limit) =>
+    Effect.zipRight(
+      Effect.repeat(Effect.delay(remaining, "1 second"), { until: (left) => left <= 0 }),
+      Ref.get(view)
+    )
 
   const poll = Effect.fnUntraced(function*(limit: Limit, patience: Duration.Duration) {
     const expired = new Ended({ outcome: "aborted", message: limit.message })
     const left = yield* limit.remaining
     if (left <= 0) return yield* expired
     const before = yield* Ref.get(view)
-    const asked = yield* Clock.currentTimeMillis
+    const asked = yield* stopwatch
     const now = yield* ask(
       agent.status(runId, before.revision),
       Duration.min(policy.agentTimeout, Duration.millis(left))
-    ).pipe(Effect.catchAll(bear(patience)))
+    ).pipe(Effect.catchAll(bear(patience)), Effect.raceFirst(lapse(limit)))
     // an answer that comes at the limit comes too late: what was decided at the limit does not depend on the order
     const still = yield* limit.remaining
     if (still <= 0) return yield* expired
-    const took = (yield* Clock.currentTimeMillis) - asked
+    const took = yield* asked
     const interval = Duration.toMillis(policy.pollInterval)
     const changed = now.revision !== before.revision && !isPointTaken(now.phase)
     const delay = changed ? breath : Math.max(breath, interval - took)
@@ -145,12 +153,19 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
 
   const backup: Backup = {
     view: Ref.get(view),
-    request: Effect.zipRight(Ref.set(requested, true), ask(agent.request(runId), policy.agentTimeout)).pipe(
-      // an agent that died over the question may have written the backup down, and would keep its slot for nobody
-      Effect.retry({ while: isTransient, schedule: Schedule.upTo(Schedule.spaced("500 millis"), requestPatience) }),
-      Effect.mapError(endOf),
-      Effect.asVoid
-    ),
+    request: Effect.gen(function*() {
+      yield* Ref.set(requested, true)
+      const spent = yield* stopwatch
+      const isPatient = Effect.map(spent, (spent) => spent <= Duration.toMillis(requestPatience))
+      yield* ask(agent.request(runId), policy.agentTimeout).pipe(
+        // an agent that died over the question may have written the backup down, and would keep its slot for nobody
+        Effect.retry({
+          while: (error) => isTransient(error) ? isPatient : Effect.succeed(false),
+          schedule: Schedule.spaced("500 millis")
+        }),
+        Effect.mapError(endOf)
+      )
+    }),
     prepare: agent.prepare(runId),
     tellQuiesced: ask(agent.quiesced(runId), tellTimeout).pipe(
       Effect.retry({ while: isTransient, schedule: Schedule.spaced("500 millis") }),

@@ -10,11 +10,12 @@ import type { Plan, PlannedStack } from "../domain/Plan.ts"
 import type { RunPolicy, StackPolicy } from "../domain/Policy.ts"
 import type { StackName, UnitId } from "../domain/Stack.ts"
 import { untorn } from "../internal/untorn.ts"
-import { MarkerStore, MarkerStoreError } from "../services/MarkerStore.ts"
+import { MarkerStore, type MarkerStoreError } from "../services/MarkerStore.ts"
 import { StackControl } from "../services/StackControl.ts"
 import { actionsAtOnce, bringUp } from "./bringUp.ts"
 import type { Ended, UnitFailure } from "./errors.ts"
 import * as Evidence from "./evidence.ts"
+import { answered } from "./limits.ts"
 import { moment, type Recorder } from "./recorder.ts"
 import * as Stopping from "./stopping.ts"
 
@@ -33,15 +34,8 @@ export interface Hold {
 const limitOf = (policy: StackPolicy, mode: EffectiveMode | undefined) =>
   Duration.toMillis(mode === "stop" ? policy.maxDowntimeWithoutSnapshot : policy.maxDowntime)
 
-/** A state directory that stands still (a dead network disk, a frozen file system) must not keep an app down. */
-const bounded = (operation: MarkerStoreError["operation"], effect: Effect.Effect<void, MarkerStoreError>) =>
-  effect.pipe(
-    Effect.disconnect,
-    Effect.timeoutFail({
-      duration: "5 seconds",
-      onTimeout: () => new MarkerStoreError({ operation, reason: "the state directory does not answer" })
-    })
-  )
+/** While an app is down, its state directory is not waited for as long as before. */
+const whileDown = Duration.seconds(5)
 
 const clearAgain = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(3))
 
@@ -58,7 +52,7 @@ export const open = Effect.fnUntraced(function*(
   const { runId } = recorder
   const held = plan.stacks.filter((stack) => stack.held.length > 0)
   const note = (stack: StackName, unit: UnitId, state: MarkerNote["state"]) =>
-    bounded("note", markers.note(runId, { stack, unit, state }))
+    answered("note", whileDown)(markers.note(runId, { stack, unit, state }))
 
   const stopping = yield* Stopping.make(held, note, recorder)
   const permits = yield* Effect.makeSemaphore(actionsAtOnce)
@@ -66,11 +60,11 @@ export const open = Effect.fnUntraced(function*(
   const resumed = yield* Ref.make(false)
 
   if (held.length > 0) {
-    yield* markers.write({
+    yield* answered("write")(markers.write({
       runId,
       createdAt: (yield* moment).at,
       stacks: held.map(({ held, units }) => ({ ...units, units: held }))
-    })
+    }))
   }
 
   const verifyDown = Effect.flatMap(
@@ -122,7 +116,8 @@ export const open = Effect.fnUntraced(function*(
     )
   }
 
-  const clear = bounded("clear", markers.clear(runId)).pipe(
+  const clear = markers.clear(runId).pipe(
+    answered("clear", whileDown),
     Effect.retry(clearAgain),
     Effect.catchAll((error) =>
       Effect.zipRight(noteUp([]), recorder.warn(`${error.message}; everything is up, recover will clear it`))

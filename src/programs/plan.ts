@@ -6,7 +6,8 @@ import { among } from "../domain/Order.ts"
 import type { Plan, PlannedStack } from "../domain/Plan.ts"
 import type { StackPolicy } from "../domain/Policy.ts"
 import { StackName, UnitId, UnitState } from "../domain/Stack.ts"
-import { StackControl, type StackControlError, type StackNotFound } from "../services/StackControl.ts"
+import type { StackControl, StackControlError, StackNotFound } from "../services/StackControl.ts"
+import { inspect } from "./look.ts"
 
 /** A unit is neither up nor down: a run would not know what to restore. */
 export class StackUnsettled extends Schema.TaggedError<StackUnsettled>()("StackUnsettled", {
@@ -25,8 +26,7 @@ export class StackUnsettled extends Schema.TaggedError<StackUnsettled>()("StackU
 export type PlanError = StackNotFound | StackControlError | StackUnsettled
 
 const planStack = Effect.fnUntraced(function*(policy: StackPolicy) {
-  const control = yield* StackControl
-  const { data = [], notes = [], observations, units } = yield* control.inspect(policy.stack)
+  const { data = [], notes = [], observations, units } = yield* inspect(policy.stack)
   for (const { detail, state, unit } of observations) {
     if (state === "unknown" || state === "changing") {
       return yield* new StackUnsettled({

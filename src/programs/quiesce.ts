@@ -1,14 +1,14 @@
 /**
  * One run: the app is down only until the storage snapshot exists, and is never left down.
  */
-import { Clock, Duration, Effect, Exit, Fiber, Option, Ref } from "effect"
+import { Duration, Effect, Exit, Fiber, Option, Ref } from "effect"
 import { isAtLeast, isFinal, isPointTaken } from "../domain/Backup.ts"
 import type { Plan } from "../domain/Plan.ts"
 import type { RunPolicy } from "../domain/Policy.ts"
 import type { Report } from "../domain/Report.ts"
 import * as RunId from "../domain/RunId.ts"
 import { untorn } from "../internal/untorn.ts"
-import { AgentClient } from "../services/AgentClient.ts"
+import { AgentClient, AgentUnavailable } from "../services/AgentClient.ts"
 import { DeadMan } from "../services/DeadMan.ts"
 import { MarkerStore } from "../services/MarkerStore.ts"
 import { RunLock } from "../services/RunLock.ts"
@@ -18,6 +18,7 @@ import { endAs, Ended, type QuiesceError, type UnitFailure } from "./errors.ts"
 import { witness } from "./evidence.ts"
 import * as Follow from "./follow.ts"
 import * as Hold from "./hold.ts"
+import { answered, bounded, stopwatch } from "./limits.ts"
 import { plan as makePlan } from "./plan.ts"
 import { prepare } from "./prepare.ts"
 import * as Recorder from "./recorder.ts"
@@ -55,11 +56,15 @@ const heal = Effect.fnUntraced(function*({ notUp, policy, recorder }: Run) {
   }
 })
 
-const preflight = Effect.fnUntraced(function*({ recorder }: Run) {
+const preflight = Effect.fnUntraced(function*({ policy, recorder }: Run) {
   const agent = yield* AgentClient
   const markers = yield* MarkerStore
-  yield* Effect.mapError(markers.check, endAs("refused"))
+  yield* markers.check.pipe(answered("check"), Effect.mapError(endAs("refused")))
   const { mode, notes } = yield* agent.preflight.pipe(
+    bounded(
+      policy.deadline,
+      () => new AgentUnavailable({ reason: `no answer within ${Duration.format(policy.deadline)}` })
+    ),
     Effect.mapError((error) => endAs(error._tag === "AgentBusy" ? "busy" : "refused")(error))
   )
   if (mode === "stop" && notes.length > 0) {
@@ -75,11 +80,10 @@ const pipeline = Effect.fnUntraced(function*(run: Run) {
   const { backup, notUp, policy, recorder } = run
   const deadMan = yield* DeadMan
   const lock = yield* RunLock
-  const began = yield* Clock.currentTimeMillis
-  const before = (limit: Duration.Duration, since: number) =>
-    Effect.map(Clock.currentTimeMillis, (now) => Duration.toMillis(limit) - (now - since))
+  const before = (limit: Duration.Duration, spent: Effect.Effect<number>) =>
+    Effect.map(spent, (spent) => Duration.toMillis(limit) - spent)
   const deadline = {
-    remaining: before(policy.deadline, began),
+    remaining: before(policy.deadline, yield* stopwatch),
     message: `the run was not over within ${Duration.format(policy.deadline)}`
   }
 
@@ -95,9 +99,9 @@ const pipeline = Effect.fnUntraced(function*(run: Run) {
 
   yield* Effect.addFinalizer((exit) => Exit.isInterrupted(exit) ? cancelBriefly(run) : backup.cancel)
   yield* backup.request
-  const queuedAt = yield* Clock.currentTimeMillis
+  const queued = yield* stopwatch
   const ready = yield* backup.until((phase) => isAtLeast(phase, "ready"), {
-    remaining: Effect.zipWith(before(policy.queueTimeout, queuedAt), deadline.remaining, Math.min),
+    remaining: Effect.zipWith(before(policy.queueTimeout, queued), deadline.remaining, Math.min),
     message: `the agent was not ready within ${Duration.format(policy.queueTimeout)}; nothing was stopped`
   })
   if (isPointTaken(ready.phase)) {
