@@ -1,0 +1,95 @@
+/**
+ * Plays many histories, and says what was broken in which.
+ */
+import { ofSeed, oneFault, type Plan, twoFaults } from "./explore.ts"
+import { show } from "./faults.ts"
+import { type History, play } from "./history.ts"
+import { shapes } from "./shapes.ts"
+import type { Violation } from "./truth.ts"
+
+export interface Wrong {
+  readonly plan: Plan
+  readonly violation: Violation
+  /** After how many histories it was found. */
+  readonly after: number
+}
+
+export interface Tally {
+  one: number
+  two: number
+  random: number
+  boundaries: number
+  readonly wrong: Array<Wrong>
+}
+
+export interface Campaign {
+  /** This worker's part. */
+  readonly worker: number
+  readonly workers: number
+  readonly parts: ReadonlyArray<"one" | "two" | "random">
+  readonly pairs: "core" | "all"
+  /** How many random histories in all parts together, and their first seed. */
+  readonly random: number
+  readonly seed: number
+  /** Milliseconds after which no further history is begun. */
+  readonly limit: number
+  /** How many wrong histories are enough. */
+  readonly enough: number
+  readonly onlyShape?: number | undefined
+}
+
+export const playPlan = ({ faults, seed, shape, withLast }: Plan, tracing = false): History => {
+  try {
+    return play(shapes[shape]!, faults, { seed, withLast, tracing })
+  } catch (error) {
+    return {
+      violations: [{ invariant: "I9", at: 0, what: `the history broke off: ${String(error)}` }],
+      reached: [],
+      log: [],
+      outcome: "broken"
+    }
+  }
+}
+
+/** The line that plays a history again. */
+export const replay = ({ faults, seed, shape }: Plan): string =>
+  seed === "0" ? `npm run simulate -- --shape ${shape} --faults ${show(faults)}` : `npm run simulate -- --seed ${seed}`
+
+export const run = (campaign: Campaign, progress: (tally: Tally) => void = () => {}): Tally => {
+  const { enough, limit, onlyShape, parts, seed, worker, workers } = campaign
+  const began = performance.now()
+  const tally: Tally = { one: 0, two: 0, random: 0, boundaries: 0, wrong: [] }
+  let told = began
+  const only = (shape: number) => onlyShape === undefined || shape === onlyShape
+  const mine = (n: number) => n % workers === worker
+  /** Whether to go on. */
+  const take = (kind: "one" | "two" | "random", plan: Plan): boolean => {
+    const { reached, violations } = playPlan(plan)
+    tally[kind]++
+    tally.boundaries += reached.length
+    const [violation] = violations
+    if (violation !== undefined) {
+      tally.wrong.push({ plan, violation, after: tally.one + tally.two + tally.random })
+    }
+    const now = performance.now()
+    if (now - told > 5_000) {
+      told = now
+      progress(tally)
+    }
+    return tally.wrong.length < enough && now - began < limit
+  }
+  if (parts.includes("one")) {
+    let n = 0
+    for (const plan of oneFault(only)) if (mine(n++) && !take("one", plan)) return tally
+  }
+  if (parts.includes("two")) {
+    for (const plan of twoFaults(mine, { kinds: campaign.pairs, only })) if (!take("two", plan)) return tally
+  }
+  if (parts.includes("random")) {
+    for (let n = worker; n < campaign.random; n += workers) {
+      const plan = ofSeed(seed + n)
+      if (only(plan.shape) && !take("random", plan)) return tally
+    }
+  }
+  return tally
+}
