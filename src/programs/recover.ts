@@ -161,9 +161,11 @@ const bringBack = Effect.fnUntraced(function*(policy: RecoverPolicy) {
 /** Recovers under a lock that the caller holds. */
 export const recoverLocked = Effect.fn("recoverLocked")(function*(policy: RecoverPolicy) {
   const agent = yield* AgentClient
+  const { mine } = yield* MarkerStore
   const { markers, ...tally } = yield* bringBack(policy)
-  // the apps come first; what a dead run still reads or left behind is ended after them
-  const swept = yield* agent.sweep.pipe(
+  // the apps come first; what a dead run still reads or left behind is ended after them. What a clone finds at a place
+  // that it shares with its original may be in use there
+  const swept = yield* Effect.zipRight(mine, agent.sweep).pipe(
     Effect.map((removed) => removed.map((what) => `left by a dead run, removed: ${what}`)),
     Effect.catchAll((error) => Effect.succeed([`leftovers of a dead run could not be removed: ${error.message}`]))
   )
