@@ -7,6 +7,7 @@
  */
 import * as Runtime from "@effect/platform/Runtime"
 import { Cause, Effect, Exit, Option, Predicate } from "effect"
+import * as Fs from "node:fs"
 import { ExitCode } from "../domain/Report.ts"
 import type { Process } from "./Process.ts"
 
@@ -54,6 +55,21 @@ const unblock = (stream: NodeJS.WriteStream) => {
   if (stream.isTTY && Predicate.hasProperty(handle, "setBlocking") && typeof handle.setBlocking === "function") {
     handle.setBlocking(false)
   }
+}
+
+/**
+ * Node writes to a file synchronously. One that stands still (a guest that is frozen for its snapshot, a dead NFS server)
+ * would block the event loop, and with it every limit, while an app is held down.
+ */
+const unblockFile = (name: "stdout" | "stderr", fd: 1 | 2) => {
+  try {
+    if (!Fs.fstatSync(fd).isFile()) return
+  } catch {
+    // EBADF: it is closed
+    return
+  }
+  const value = Fs.createWriteStream("", { fd, autoClose: false })
+  Object.defineProperty(process, name, { value, configurable: true, enumerable: true })
 }
 
 /** Calls back once the stream has taken everything, or will not any more, or the limit (ms) is over. */
@@ -106,6 +122,8 @@ const listen = (outside: Outside) => {
   }
   process.on("uncaughtException", onCrash)
   process.on("unhandledRejection", onCrash)
+  unblockFile("stdout", 1)
+  unblockFile("stderr", 2)
   for (const stream of [process.stdout, process.stderr]) {
     // EPIPE: the reader is gone, which is no reason to leave an app down
     stream.on("error", () => undefined)

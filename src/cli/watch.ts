@@ -45,6 +45,7 @@ const daemon = Effect.fnUntraced(function*({ policy, watch: wanted }: ResolvedCo
   return yield* watch(wanted, policy, { tell, perform: run, interruptedExitCode: process.interrupted }).pipe(
     Effect.catchTags({
       WatchClaimed: ({ message }) => new CommandFailed({ exitCode: ExitCode.busy, reason: message }),
+      OtherMachine: ({ message }) => new CommandFailed({ exitCode: ExitCode.refused, reason: message }),
       WatchStoreError: ({ message }) => new CommandFailed({ exitCode: ExitCode.refused, reason: message })
     })
   )

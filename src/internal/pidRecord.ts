@@ -8,6 +8,7 @@
 import { Effect } from "effect"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
+import { untorn } from "./untorn.ts"
 
 /** State and start time of a process; nothing when there is none. */
 const lookUp = (pid: number) =>
@@ -17,8 +18,9 @@ const lookUp = (pid: number) =>
     return { state: fields[0], startTime: fields[19] }
   }, () => undefined)
 
+// also in a finalizer, where nothing is interruptible, a disk that stands still must not be waited for
 const bestEffort = (what: () => Promise<unknown>) =>
-  Effect.tryPromise(what).pipe(Effect.disconnect, Effect.timeoutOption("2 seconds"), Effect.ignore)
+  untorn(Effect.tryPromise(what).pipe(Effect.disconnect, Effect.timeoutOption("2 seconds"), Effect.ignore))
 
 /** Writes down that this process is the command that is under way. Best effort. */
 export const write = (path: string, pid: number): Effect.Effect<void> =>

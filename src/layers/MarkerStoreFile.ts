@@ -9,6 +9,7 @@ import * as Path from "node:path"
 import { currentVersion, type MarkerDraft, type MarkerNote, type StoredMarker } from "../domain/Marker.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { errnoOf, reasonOf, removeDurably, syncDirectory, writeDurably } from "../internal/durable.ts"
+import * as MachineFile from "../internal/machineFile.ts"
 import * as StateDir from "../internal/stateDir.ts"
 import { MarkerStore, MarkerStoreError } from "../services/MarkerStore.ts"
 import { decode, encode, encodeNote } from "./MarkerStoreFileCodec.ts"
@@ -42,10 +43,15 @@ const make = (options: { readonly stateDir: string }): MarkerStore["Type"] => {
 
   const check = Effect.gen(function*() {
     yield* ensure("check", directory)
+    yield* MachineFile.bind({ stateDir }).pipe(
+      Effect.catchTag("DurableFailed", ({ message }) => new MarkerStoreError({ operation: "check", reason: message }))
+    )
     const name = `${Read.probePrefix}${Crypto.randomUUID()}`
     yield* orFail("check")(writeDurably(directory, [{ name, content: " ".repeat(4096) }]))
     yield* orFail("check")(removeDurably(directory, [name]))
   }).pipe(Effect.uninterruptible, Effect.withSpan("MarkerStore.check"))
+
+  const mine = Effect.asVoid(MachineFile.check({ stateDir })).pipe(Effect.withSpan("MarkerStore.mine"))
 
   const write = Effect.fn("MarkerStore.write")(function*(draft: MarkerDraft) {
     yield* ensure("write", directory)
@@ -113,7 +119,7 @@ const make = (options: { readonly stateDir: string }): MarkerStore["Type"] => {
     yield* Effect.forEach([aside, directory], syncDirectory, { discard: true }).pipe(orFail("quarantine"))
   }, Effect.uninterruptible)
 
-  return { check, write, note, clear, list, quarantine }
+  return { check, mine, write, note, clear, list, quarantine }
 }
 
 /** Durable markers of a state directory, which must belong to this user alone. */

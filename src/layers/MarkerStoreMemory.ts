@@ -3,7 +3,7 @@
  */
 import { Effect, Layer, Ref } from "effect"
 import type { StoredMarker } from "../domain/Marker.ts"
-import { MarkerStore, MarkerStoreError } from "../services/MarkerStore.ts"
+import { MarkerStore, MarkerStoreError, OtherMachine } from "../services/MarkerStore.ts"
 import { Journal } from "./Journal.ts"
 
 /** What is there at first, and which calls fail. */
@@ -12,6 +12,8 @@ export interface MarkerStoreMemoryOptions {
   readonly initially?: ReadonlyArray<StoredMarker> | undefined
   /** Whether the nth call (from 0) of an operation fails. */
   readonly fails?: ((operation: MarkerStoreError["operation"], n: number) => boolean) | undefined
+  /** They are those of another machine. */
+  readonly otherMachine?: boolean | undefined
 }
 
 const make = Effect.fnUntraced(function*(options: MarkerStoreMemoryOptions) {
@@ -30,8 +32,12 @@ const make = Effect.fnUntraced(function*(options: MarkerStoreMemoryOptions) {
           : Effect.void
     )
   const remove = (name: string) => Ref.update(markers, (all) => all.filter((stored) => stored.name !== name))
+  const mine = options.otherMachine === true
+    ? new OtherMachine({ file: "memory", reason: "told to be another one's" })
+    : Effect.void
   return MarkerStore.of({
-    check: attempt("check"),
+    check: Effect.zipRight(mine, attempt("check")),
+    mine,
     write: Effect.fnUntraced(function*(draft) {
       yield* attempt("write")
       yield* Ref.update(markers, (all) => [

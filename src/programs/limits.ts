@@ -21,5 +21,5 @@ const storeTimeout = Duration.seconds(15)
 /** A state directory that stands still (a dead network disk, a frozen file system) must neither hold an app nor a lock. */
 export const answered =
   (operation: MarkerStoreError["operation"], limit: Duration.DurationInput = storeTimeout) =>
-  <A, R>(call: Effect.Effect<A, MarkerStoreError, R>): Effect.Effect<A, MarkerStoreError, R> =>
+  <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E | MarkerStoreError, R> =>
     bounded(limit, () => new MarkerStoreError({ operation, reason: "the state directory does not answer" }))(call)

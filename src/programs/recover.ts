@@ -166,9 +166,11 @@ const bringBack = Effect.fnUntraced(function*(policy: RecoverPolicy) {
 /** Recovers under a lock that the caller holds. */
 export const recoverLocked = Effect.fn("recoverLocked")(function*(policy: RecoverPolicy) {
   const agent = yield* AgentClient
+  const { mine } = yield* MarkerStore
   const { markers, ...tally } = yield* bringBack(policy)
-  // the apps come first; what a dead run still reads or left behind is ended after them
-  const swept = yield* agent.sweep.pipe(
+  // the apps come first; what a dead run still reads or left behind is ended after them. What a clone finds at a place
+  // that it shares with its original may be in use there
+  const swept = yield* Effect.zipRight(mine, agent.sweep).pipe(
     bounded(
       policy.deadline,
       () => new AgentUnavailable({ reason: `no answer within ${Duration.format(policy.deadline)}` })

@@ -11,6 +11,7 @@ import type { Report } from "../domain/Report.ts"
 import type { RunId } from "../domain/RunId.ts"
 import * as Watch from "../domain/Watch.ts"
 import type * as WatchEvent from "../domain/WatchEvent.ts"
+import { MarkerStore, type OtherMachine } from "../services/MarkerStore.ts"
 import { type WatchClaimed, WatchStore, type WatchStoreError } from "../services/WatchStore.ts"
 import { quiesce, type QuiesceOptions } from "./quiesce.ts"
 import { attempt, type Attempts, type Needs, type Perform } from "./watchAttempt.ts"
@@ -40,6 +41,8 @@ const loop = Effect.fnUntraced(function*(policy: Watch.WatchPolicy, run: RunPoli
   const healed = yield* Ref.make(false)
   yield* Effect.addFinalizer(() => Effect.flatMap(Ref.get(down), (down) => tell({ event: "stopped", down })))
   yield* tell({ event: "started" })
+  // before the agent hears of it: a clone starts its app, and does not speak for its original
+  yield* Effect.tapError((yield* MarkerStore).mine, () => heal(run, down, tell))
   const memory = yield* Memory.make(policy, tell)
   const requests = policy.requests ? yield* Requests.make(memory, tell) : Requests.none
   const seen = yield* Ref.make(-Infinity)
@@ -137,7 +140,8 @@ const loop = Effect.fnUntraced(function*(policy: Watch.WatchPolicy, run: RunPoli
 
 /**
  * Watches over an app until it is interrupted: starts what a dead run left down, then takes the backups that are due and
- * those that the agent asks for, never two at a time, and none while something is down.
+ * those that the agent asks for, never two at a time, and none while something is down. On the state of another machine
+ * it only starts what was left down, and fails.
  *
  * @example
  * ```ts
@@ -154,7 +158,7 @@ export const watch: (
   policy: Watch.WatchPolicy,
   run: RunPolicy,
   options?: WatchOptions
-) => Effect.Effect<never, WatchClaimed | WatchStoreError, Needs | WatchStore> = Effect.fn("watch")(
+) => Effect.Effect<never, WatchClaimed | WatchStoreError | OtherMachine, Needs | WatchStore> = Effect.fn("watch")(
   function*(policy, run, options = {}) {
     yield* (yield* WatchStore).claim
     return yield* loop(policy, run, options)

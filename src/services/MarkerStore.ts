@@ -15,10 +15,28 @@ export class MarkerStoreError extends Schema.TaggedError<MarkerStoreError>()("Ma
   }
 }
 
+/** The markers are those of another machine, of which this one may be a clone. */
+export class OtherMachine extends Schema.TaggedError<OtherMachine>()("OtherMachine", {
+  /** What says whose they are. */
+  file: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `this state directory belongs to another machine (${this.file}: ${this.reason}), and a clone must not ask `
+      + "for backups in the name of its original; if it belongs to this machine now, give the machine a token of its "
+      + `own, or end the other one, and remove ${this.file}`
+  }
+}
+
 /** The durable undo records: what a run stops, written before the first stop and cleared after the last start. */
 export class MarkerStore extends Context.Tag("quiesce/services/MarkerStore")<MarkerStore, {
-  /** Whether a marker could be made durable here. Leaves nothing behind. */
-  readonly check: Effect.Effect<void, MarkerStoreError>
+  /**
+   * Whether a marker could be made durable here, by this machine. Leaves nothing behind, but that the store belongs to
+   * this machine from the first time on.
+   */
+  readonly check: Effect.Effect<void, MarkerStoreError | OtherMachine>
+  /** Fails where the store belongs to another machine. Its markers are to be followed all the same. Changes nothing. */
+  readonly mine: Effect.Effect<void, OtherMachine>
   /** Makes the marker durable. When it fails there is no marker, and nothing may be stopped. */
   readonly write: (draft: MarkerDraft) => Effect.Effect<void, MarkerStoreError>
   /**

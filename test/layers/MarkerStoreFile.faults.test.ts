@@ -16,7 +16,7 @@ const refuses = (stateDir: string, why: RegExp, operations: ReadonlyArray<"check
     const store = yield* storeOf(stateDir)
     for (const operation of operations) {
       const error = yield* Effect.flip(operation === "check" ? store.check : store.write(draft(1)))
-      assert.strictEqual(error._tag, "MarkerStoreError")
+      assert(error._tag === "MarkerStoreError")
       assert.strictEqual(error.operation, operation)
       assert.match(error.message, why)
     }

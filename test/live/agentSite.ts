@@ -36,6 +36,8 @@ export interface GuestOptions {
     /** Where the temporary snapshot lies; beside the source, if it is not said. */
     readonly place?: string
   }
+  /** Default: beside its app. */
+  readonly stateDir?: string
   readonly maxDowntime?: string
   readonly limits?: Readonly<Record<string, string>>
   readonly watch?: Readonly<Record<string, unknown>>
@@ -281,7 +283,7 @@ export const make = Effect.fnUntraced(function*(options: SiteOptions = {}) {
 
   const made = guests.map(({ argv, backups, command, home, hooks, name, options, proxy, source }): Guest => {
     const config = Path.join(home, "quiesce.yaml")
-    const stateDir = Path.join(home, "state")
+    const stateDir = options.stateDir ?? Path.join(home, "state")
     const content = {
       version: 1,
       stateDir,

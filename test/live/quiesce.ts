@@ -3,6 +3,7 @@
  */
 import { Deferred, Effect, type Scope } from "effect"
 import * as ChildProcess from "node:child_process"
+import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as ReadLine from "node:readline"
 import { type Report, RunEvent } from "../../src/domain/Report.ts"
@@ -15,6 +16,10 @@ export interface Options {
   readonly path?: string | undefined
   readonly env?: Readonly<Record<string, string>> | undefined
   readonly uid?: number | undefined
+  /** What starts it, as words before its own: another machine (`test/lab/machine.ts`). */
+  readonly through?: ReadonlyArray<string> | undefined
+  /** Where its stderr goes, in place of a pipe. */
+  readonly stderrTo?: string | undefined
   /** Told of each event as it comes. */
   readonly onEvent?: ((event: RunEvent, pid: number) => void) | undefined
 }
@@ -67,11 +72,13 @@ export const start = (
     Effect.gen(function*() {
       const begin = performance.now()
       const ended = yield* Deferred.make<Ended>()
-      const child = ChildProcess.spawn(process.execPath, [bin, ...argv], {
+      const [program = process.execPath, ...words] = [...options.through ?? [], process.execPath, bin, ...argv]
+      const stderrTo = options.stderrTo === undefined ? "pipe" : Fs.openSync(options.stderrTo, "a")
+      const child = ChildProcess.spawn(program, words, {
         cwd: options.cwd ?? "/",
         env: environment(options),
         detached: true,
-        stdio: ["ignore", "pipe", "pipe"],
+        stdio: ["ignore", "pipe", stderrTo],
         ...options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }
       })
       const pid = child.pid ?? 0
@@ -79,9 +86,11 @@ export const start = (
       const stdout: Array<string> = []
       let stderr = ""
       let at = 0
-      child.stderr.on("data", (chunk: Buffer) => {
+      if (typeof stderrTo === "number") Fs.closeSync(stderrTo)
+      child.stderr?.on("data", (chunk: Buffer) => {
         stderr += chunk.toString("utf8")
       })
+      if (child.stdout === null) return yield* Effect.dieMessage("it has no stdout")
       ReadLine.createInterface({ input: child.stdout }).on("line", (line) => {
         stdout.push(line)
         const event = decode(line)

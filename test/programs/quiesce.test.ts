@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
+import type { StoredMarker } from "../../src/domain/Marker.ts"
 import { defaults, type RunPolicy, stackDefaults } from "../../src/domain/Policy.ts"
 import * as RunId from "../../src/domain/RunId.ts"
-import { StackName } from "../../src/domain/Stack.ts"
+import { StackName, UnitId } from "../../src/domain/Stack.ts"
 import * as AgentClientMemory from "../../src/layers/AgentClientMemory.ts"
 import * as DeadManMemory from "../../src/layers/DeadManMemory.ts"
 import * as Journal from "../../src/layers/Journal.ts"
@@ -17,6 +18,23 @@ import { diamond } from "../support/graphCases.ts"
 const app = StackName.make("app")
 const policy: RunPolicy = { ...defaults, stacks: [{ stack: app, ...stackDefaults }] }
 const slow = [{ stack: "app", stop: [{ takes: "1 second" }], start: [{ takes: "1 second" }] }] as const
+
+const heldBy = RunId.RunId.make("01936f00-0000-7000-8000-000000000001")
+/** What a dead run left: the app was stopped by it. */
+const heldApp: StoredMarker = {
+  _tag: "Readable",
+  name: heldBy,
+  marker: {
+    runId: heldBy,
+    createdAt: "2026-01-01T00:00:00.000Z",
+    stacks: [{
+      stack: app,
+      control: "memory",
+      units: [{ id: UnitId.make("app"), stopTimeoutMs: 30_000, startTimeoutMs: 60_000, identity: {} }]
+    }]
+  },
+  notes: [{ stack: app, unit: UnitId.make("app"), state: "stopped" }]
+}
 
 const agent = (...phases: AgentClientMemory.AgentScript["phases"]) => AgentClientMemory.layer({ phases })
 
@@ -193,6 +211,42 @@ describe("quiesce, second by second", () => {
       assert.strictEqual(error.report.exitCode, 7)
       assert.isFalse((yield* journal.lines).includes("stop app/app"))
     }).pipe(Effect.provide(world(slow, snapshotAgent, { fails: (operation) => operation === "write" }))))
+
+  it.effect("a clone asks its agent nothing, and stops nothing; what its original held is started", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.Journal
+      const real = yield* AgentClient
+      const asked: Array<string> = []
+      const spoken = <A, E>(what: string, call: Effect.Effect<A, E>) =>
+        Effect.zipRight(Effect.sync(() => asked.push(what)), call)
+      const agent = AgentClient.of({
+        preflight: spoken("preflight", real.preflight),
+        request: (runId) => spoken("request", real.request(runId)),
+        prepare: (runId) => spoken("prepare", real.prepare(runId)),
+        quiesced: (runId) => spoken("quiesced", real.quiesced(runId)),
+        status: (runId, after) => spoken("status", real.status(runId, after)),
+        cancel: (runId) => spoken("cancel", real.cancel(runId)),
+        asked: spoken("asked", real.asked),
+        sweep: spoken("sweep", real.sweep)
+      })
+      const fiber = yield* Effect.fork(Effect.flip(Effect.provideService(quiesce(policy), AgentClient, agent)))
+      yield* TestClock.adjust("1 minute")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag, "RunRefused")
+      assert.strictEqual(error.report.exitCode, 7)
+      assert.match(error.message, /belongs to another machine .* remove memory/)
+      assert.deepStrictEqual(error.report.stacks.map(({ stoppedAt }) => stoppedAt), [null])
+      assert.deepStrictEqual(asked, [])
+      assert.deepStrictEqual(yield* journal.lines, [
+        "dead-man arm",
+        "start app/app",
+        "up app/app",
+        "marker clear",
+        "dead-man disarm"
+      ])
+    }).pipe(Effect.provide(
+      world([{ stack: "app", initially: "stopped" }], snapshotAgent, { initially: [heldApp], otherMachine: true })
+    )))
 
   it.effect("a stop that breaks tears no other one, and keeps up what it depends on", () =>
     Effect.gen(function*() {

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Effect, Either, Exit, Fiber, Layer, TestClock } from "effect"
+import { DateTime, Duration, Effect, Either, Exit, Fiber, Layer, TestClock } from "effect"
 import { defaults as limits, stackDefaults } from "../../src/domain/Policy.ts"
 import { StackName } from "../../src/domain/Stack.ts"
 import { timetable } from "../../src/domain/Timetable.ts"
@@ -12,6 +12,7 @@ import * as RunLockMemory from "../../src/layers/RunLockMemory.ts"
 import * as StackControlMemory from "../../src/layers/StackControlMemory.ts"
 import * as WatchStoreMemory from "../../src/layers/WatchStoreMemory.ts"
 import { watch } from "../../src/programs/watch.ts"
+import { AgentClient } from "../../src/services/AgentClient.ts"
 import { WatchStore } from "../../src/services/WatchStore.ts"
 import { snapshotAgent } from "../support/agents.ts"
 import { watchCases } from "../support/watchCases.ts"
@@ -26,6 +27,63 @@ describe("watch", () => {
         assert.deepStrictEqual(watchViolations(scenario, history), [])
       }))
   }
+
+  it.effect("on the state of another machine: brings up what is down, and ends without a word to the agent", () =>
+    Effect.gen(function*() {
+      const asked: Array<string> = []
+      const mute = (what: string) => Effect.zipRight(Effect.sync(() => asked.push(what)), Effect.never)
+      const agent = AgentClient.of({
+        preflight: mute("preflight"),
+        request: () => mute("request"),
+        prepare: () => mute("prepare"),
+        quiesced: () => mute("quiesced"),
+        status: () => mute("status"),
+        cancel: () => mute("cancel"),
+        asked: mute("asked"),
+        sweep: mute("sweep")
+      })
+      const told: Array<string> = []
+      const every = {
+        ...defaults,
+        schedule: [Either.getOrThrow(timetable("* * * * *", DateTime.zoneUnsafeMakeNamed("UTC")))]
+      }
+      const run = {
+        ...limits,
+        resumeTimeout: Duration.seconds(2),
+        stacks: [{ stack: StackName.make("app"), ...stackDefaults }]
+      }
+      const fiber = yield* watch(every, run, { tell: (event) => Effect.sync(() => told.push(event.event)) }).pipe(
+        Effect.provideService(AgentClient, agent),
+        Effect.flip,
+        Effect.fork
+      )
+      yield* TestClock.adjust("10 minutes")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag, "OtherMachine")
+      assert.deepStrictEqual(asked, [])
+      // the first starts fail: it is not given up
+      assert.includeMembers(told, ["down"])
+      assert.deepStrictEqual(new Set(told), new Set(["started", "recovered", "down", "stopped"]))
+      const journal = yield* Journal.Journal
+      assert.strictEqual((yield* journal.lines).at(-1), "marker quarantine")
+      assert.notInclude(yield* journal.lines, "stop app/app")
+    }).pipe(Effect.provide(
+      Layer.mergeAll(
+        StackControlMemory.layer([{
+          stack: "app",
+          initially: "stopped",
+          start: [...Array.from({ length: 5 }, () => ({ result: "fail" } as const)), {}]
+        }]),
+        AgentClientMemory.layer(snapshotAgent),
+        MarkerStoreMemory.layer({
+          initially: [{ _tag: "Damaged", name: "x", reason: "0 bytes" }],
+          otherMachine: true
+        }),
+        RunLockMemory.layer,
+        DeadManMemory.layer(),
+        WatchStoreMemory.layer()
+      ).pipe(Layer.provideMerge(Journal.layer))
+    )))
 
   it.effect("by the test clock of effect: due in New York in the night in which an hour is left out", () =>
     Effect.gen(function*() {

@@ -152,6 +152,7 @@ const markers = (world: World, process: SimProcess): MarkerStore["Type"] => {
   }
   return {
     check: step("check", "check", () => {}),
+    mine: Effect.void,
     write: (draft) => {
       const marker = { draft, notes: [] }
       return step("write", "rename", () => truth.write("volatile", draft.runId, marker)).pipe(

@@ -22,6 +22,8 @@ export interface Recovery {
   /** Whether a marker is left. Default: no. */
   readonly markerLeft?: boolean
   readonly failed?: ReadonlyArray<string>
+  /** The markers are those of the machine of which this one is a clone. */
+  readonly otherMachine?: boolean
   /** Default: what was started and has not failed. */
   readonly recovered?: ReadonlyArray<string>
   readonly warned?: RegExp
@@ -161,6 +163,23 @@ export const recoveries: ReadonlyArray<Recovery> = [
     warned: /0 bytes/
   },
   {
+    name: "a clone beside its original: its app comes up",
+    stacks: [down("app"), down("off")],
+    markers: [marker("app", { app: "stopped" })],
+    otherMachine: true,
+    starts: ["app/app"],
+    stayDown: ["off/off"],
+    warned: /belongs to another machine .* remove memory/
+  },
+  {
+    name: "a clone whose marker cannot be read",
+    stacks: [down("app"), up("other")],
+    markers: [{ _tag: "Damaged", name: "x", reason: "0 bytes" }],
+    otherMachine: true,
+    starts: ["app/app"],
+    warned: /0 bytes.*\n.*belongs to another machine/
+  },
+  {
     name: "a start that fails for ever: the marker stays, the other stack is up",
     stacks: [{ stack: "app", initially: "stopped", start: [{ result: "fail" }] }],
     markers: [marker("app", { app: "stopped" })],
@@ -273,7 +292,7 @@ export const playRecovery = (modules: Modules, recovery: Recovery) =>
     const { history, recover } = yield* makeWorld(modules, {
       stacks: recovery.stacks,
       agent: snapshotAgent,
-      markers: { initially: recovery.markers }
+      markers: { initially: recovery.markers, otherMachine: recovery.otherMachine }
     })
     const exit = yield* recover
     const after = yield* history
