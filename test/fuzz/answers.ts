@@ -15,18 +15,39 @@ export interface Answer {
 
 const withoutBody = new Set([204, 205, 304])
 
-/** Says the answers one after the other, and then always this status. */
-export const saying = (answers: ReadonlyArray<Answer>, atLast: number): HttpClient.HttpClient => {
-  let next = 0
-  return HttpClient.make((request) =>
+export interface Server {
+  readonly http: HttpClient.HttpClient
+  /** From now on it says these answers one after the other, and then always this status. */
+  readonly say: (answers: ReadonlyArray<Answer>, atLast: number) => void
+}
+
+export const server = (): Server => {
+  let left: ReadonlyArray<Answer> = []
+  let last = 404
+  const http = HttpClient.make((request) =>
     Effect.sync(() => {
-      const { body, headers, status } = answers[next++] ?? { status: atLast, headers: {}, body: "" }
+      const { body, headers, status } = left[0] ?? { status: last, headers: {}, body: "" }
+      left = left.slice(1)
       return HttpClientResponse.fromWeb(
         request,
         new Response(withoutBody.has(status) ? null : Buffer.from(body, "base64"), { status, headers })
       )
     })
   )
+  return {
+    http,
+    say: (answers, atLast) => {
+      left = answers
+      last = atLast
+    }
+  }
+}
+
+/** One that says no more than this. */
+export const saying = (answers: ReadonlyArray<Answer>, atLast: number): HttpClient.HttpClient => {
+  const made = server()
+  made.say(answers, atLast)
+  return made.http
 }
 
 const statuses = [

@@ -13,6 +13,8 @@ export interface Target<Input = unknown> {
   readonly make: (r: Random) => Input
   /** Throws when something is wrong. A method, so that targets of different inputs are targets. */
   check(input: Input, r: Random): void | Promise<void>
+  /** At the end. */
+  readonly close?: () => Promise<void>
 }
 
 /** A target that is made anew for its test: it may keep what lives as long as that. */
@@ -131,6 +133,7 @@ export const all = (targets: Readonly<Record<string, Prepared>>, runs: number): 
       const target = await prepare()
       for (const [, input] of known(name)) await target.check(input, random(0, 0))
       await fuzz(name, target, wanted)
+      await target.close?.()
     }, 600_000)
   }
 }

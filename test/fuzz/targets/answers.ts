@@ -17,7 +17,7 @@ import * as Proxmox from "../../../src/internal/proxmox/client.ts"
 import { follow } from "../../../src/internal/proxmox/follow.ts"
 import { toAgent } from "../../../src/internal/proxmox/meaning.ts"
 import * as Patience from "../../../src/internal/proxmox/patience.ts"
-import { type Answer, answer, outcome, saying } from "../answers.ts"
+import { type Answer, answer, outcome, saying, server } from "../answers.ts"
 import * as assert from "../assert.ts"
 import type { Prepared } from "../fuzz.ts"
 import { almostBytes, almostJson } from "../mutate.ts"
@@ -84,19 +84,23 @@ const agentSamples = [
 
 const isStatus = Schema.is(BackupStatus)
 
-const agent: Prepared = () => {
+const agent: Prepared = async () => {
   const json = almostJson(agentSamples)
+  const there = server()
+  const client = await Effect.runPromise(
+    AgentClient.make({
+      http: there.http,
+      url: "http://agent",
+      secret,
+      fingerprint: undefined,
+      statusWait: "30 seconds",
+      flaw: undefined
+    })
+  )
   return {
     make: talk(7, 2, json),
     check: async ({ answers, question }: Talk) => {
-      const client = await Effect.runPromise(AgentClient.make({
-        http: saying(answers, 418),
-        url: "http://agent",
-        secret,
-        fingerprint: undefined,
-        statusWait: "30 seconds",
-        flaw: undefined
-      }))
+      there.say(answers, 418)
       const questions = [
         client.request(runId),
         client.status(runId, 3),
