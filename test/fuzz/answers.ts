@@ -15,6 +15,26 @@ export interface Answer {
 
 const withoutBody = new Set([204, 205, 304])
 
+/** What a client reads of a response. A whole one has streams, and costs more than all that is made of it. */
+const light = (status: number, headers: Readonly<Record<string, string>>, body: Buffer): Response => {
+  const bytes = withoutBody.has(status) ? Buffer.alloc(0) : body
+  let isRead = false
+  // as with a real one, what was read is gone
+  const read = <A>(as: () => A) => {
+    if (isRead) return Promise.reject(new TypeError("the body was read before"))
+    isRead = true
+    return Promise.resolve(as())
+  }
+  const response: Partial<Response> = {
+    status,
+    headers: new Headers(headers),
+    // as the decoder of Node: a byte order mark is no part of the text
+    text: () => read(() => new TextDecoder().decode(bytes)),
+    arrayBuffer: () => read(() => Uint8Array.from(bytes).buffer)
+  }
+  return response as Response
+}
+
 export interface Server {
   readonly http: HttpClient.HttpClient
   /** From now on it says these answers one after the other, and then always this status. */
@@ -28,10 +48,7 @@ export const server = (): Server => {
     Effect.sync(() => {
       const { body, headers, status } = left[0] ?? { status: last, headers: {}, body: "" }
       left = left.slice(1)
-      return HttpClientResponse.fromWeb(
-        request,
-        new Response(withoutBody.has(status) ? null : Buffer.from(body, "base64"), { status, headers })
-      )
+      return HttpClientResponse.fromWeb(request, light(status, headers, Buffer.from(body, "base64")))
     })
   )
   return {

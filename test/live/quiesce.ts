@@ -7,6 +7,7 @@ import * as Path from "node:path"
 import * as ReadLine from "node:readline"
 import { type Report, RunEvent } from "../../src/domain/Report.ts"
 import { Schema } from "effect"
+import * as Canary from "../support/canary.ts"
 
 export const bin = Path.resolve("dist/bin.js")
 
@@ -47,6 +48,7 @@ const environment = ({ env, path }: Options) => ({
   PATH: path ?? process.env["PATH"],
   HOME: "/nonexistent",
   LANG: "C.UTF-8",
+  RESTIC_PASSWORD: Canary.password,
   ...env
 })
 
@@ -93,6 +95,9 @@ export const start = (
         at = performance.now()
       })
       child.once("close", (code, signal) => {
+        // a new token is what this one prints
+        if (argv[1] !== "token") Canary.listen(`stdout of quiesce ${argv.join(" ")}`, stdout.join("\n"))
+        Canary.listen(`stderr of quiesce ${argv.join(" ")}`, stderr)
         const report = events.find((event) => event.type === "report")
         Deferred.unsafeDone(
           ended,

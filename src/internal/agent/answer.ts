@@ -48,6 +48,10 @@ const retryAfter = ({ headers }: HttpClientResponse.HttpClientResponse): number 
   return /^\d{1,6}$/.test(text) ? Number(text) : undefined
 }
 
+const parseJson = Schema.decodeUnknownOption(Schema.parseJson())
+
+const parse = (bytes: ArrayBuffer) => parseJson(new TextDecoder().decode(bytes))
+
 const stranger = (status: number) =>
   new AgentAnswerInvalid({ reason: `status ${status}: is this the address of a quiesce agent?` })
 
@@ -63,9 +67,12 @@ export const judge = Effect.fnUntraced(function*(
   if (spoken.has(status)) {
     const isJson = /^application\/json\s*(;|$)/i.test(headers["content-type"] ?? "")
     if (isJson && status < 400) return response
-    // read here, and remembered by the response
-    const body = yield* Effect.option(response.json)
-    if (isJson && Option.exists(body, isPlain)) return response
+    // read as the decoder of the protocol reads it: so the response remembers it
+    const body = yield* Effect.option(response.arrayBuffer)
+    // what is no JSON at all the decoder says better
+    if (isJson && Option.exists(body, (bytes) => Option.getOrElse(Option.map(parse(bytes), isPlain), () => true))) {
+      return response
+    }
     return yield* new AgentAnswerInvalid({ reason: `status ${status} with a body that is not JSON` })
   }
   // read, though unwanted: else the connection could not be used again

@@ -82,6 +82,13 @@ const agentSamples = [
   { _tag: "TooManyRequests", retryAfterSeconds: 3 }
 ] as const
 
+/** Of an answer that is whole the meaning is known. */
+const meaning: ReadonlyMap<string, string> = new Map([
+  [`409 ${JSON.stringify(agentSamples[6])}`, "AgentBusy"],
+  [`409 ${JSON.stringify(agentSamples[7])}`, "AgentRefused"],
+  [`404 ${JSON.stringify(agentSamples[8])}`, "BackupUnknown"]
+])
+
 const isStatus = Schema.is(BackupStatus)
 
 const agent: Prepared = async () => {
