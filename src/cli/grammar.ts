@@ -42,10 +42,11 @@ export type Invocation =
   | { readonly _tag: "Version" }
   | { readonly _tag: "Command"; readonly argv: ReadonlyArray<string>; readonly logLevel: LogLevel.LogLevel | undefined }
 
-const levels: Readonly<Record<string, LogLevel.LogLevel>> = Object.fromEntries(
+// an object would know a level 'constructor'
+const levels: ReadonlyMap<string, LogLevel.LogLevel> = new Map(
   LogLevel.allLevels.map((level) => [level._tag.toLowerCase(), level])
 )
-const levelNames = Object.keys(levels)
+const levelNames = [...levels.keys()]
 
 /** The options that every command has. */
 export const globals: ReadonlyArray<OptionRule> = [
@@ -146,7 +147,7 @@ export const check = (
     if (option.takes === "value" && seen.has(long)) return wrong(`the option '${long}' is given twice`)
     seen.add(long)
     if (long === "--log-level") {
-      logLevel = levels[value.toLowerCase()]
+      logLevel = levels.get(value.toLowerCase())
       if (logLevel === undefined) {
         return wrong(`there is no log level '${value}'; there are: ${levelNames.join(", ")}${hint(value, levelNames)}`)
       }

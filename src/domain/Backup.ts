@@ -20,10 +20,13 @@ export type Phase = typeof Phase.Type
 export const EffectiveMode = Schema.Literal("snapshot", "copy", "suspend", "stop")
 export type EffectiveMode = typeof EffectiveMode.Type
 
+// JSON can say a number that is infinite, but not write one
+const Bytes = Schema.NonNegative.pipe(Schema.finite())
+
 /** Bytes of source data read so far, and of how many where that is known. */
 export const Progress = Schema.Struct({
-  bytes: Schema.NonNegative,
-  totalBytes: Schema.optionalWith(Schema.NonNegative, { exact: true })
+  bytes: Bytes,
+  totalBytes: Schema.optionalWith(Bytes, { exact: true })
 })
 export interface Progress extends Schema.Schema.Type<typeof Progress> {}
 

@@ -27,6 +27,12 @@ export const Dependency = Schema.Struct({
 export interface Dependency extends Schema.Schema.Type<typeof Dependency> {}
 
 /**
+ * Milliseconds in which a stop or start must have ended: no more than a timer can be set to, for a longer one would never
+ * fire.
+ */
+export const TimeLimit = Schema.NonNegative.pipe(Schema.lessThanOrEqualTo(2 ** 31 - 1))
+
+/**
  * One thing that is stopped and started: a container, a systemd unit, a pair of commands.
  *
  * `identity` is JSON that only the stack's control reads. It says enough to start the unit again when nothing but the
@@ -35,8 +41,8 @@ export interface Dependency extends Schema.Schema.Type<typeof Dependency> {}
  */
 export const Unit = Schema.Struct({
   id: UnitId,
-  stopTimeoutMs: Schema.NonNegative,
-  startTimeoutMs: Schema.NonNegative,
+  stopTimeoutMs: TimeLimit,
+  startTimeoutMs: TimeLimit,
   after: Schema.optionalWith(Schema.Array(Dependency), { exact: true }),
   identity: Schema.Record({ key: Schema.String, value: Schema.Unknown })
 })

@@ -34,9 +34,11 @@ const prefix = /^(?:\d+: )?(?:(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d )?(INFO|WARN|E
 
 const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
 
-/** Of nothing there is no progress, and nobody has more than all. */
+/** Of nothing there is no progress, and nobody has more than all; nor is there an infinite disk. */
 const progressOf = (bytes: number, totalBytes: number): VzdumpLine | undefined =>
-  totalBytes > 0 && bytes <= totalBytes ? { _tag: "Progress", progress: { bytes, totalBytes } } : undefined
+  totalBytes > 0 && Number.isFinite(totalBytes) && bytes <= totalBytes
+    ? { _tag: "Progress", progress: { bytes, totalBytes } }
+    : undefined
 
 const bytesOf = (count: string, unit: string) => Math.round(Number(count) * 1024 ** units.indexOf(unit))
 

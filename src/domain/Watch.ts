@@ -59,7 +59,7 @@ export const WatchState = Schema.Struct({
   /** The next run: when it is due, and when it begins. */
   next: Schema.NullOr(Schema.Struct({ due: Moment, at: Moment })),
   /** A due run that has begun, and how often. It stays when the daemon dies in the middle of it. */
-  begun: Schema.NullOr(Schema.Struct({ due: Moment, times: Schema.Number })),
+  begun: Schema.NullOr(Schema.Struct({ due: Moment, times: Schema.NonNegativeInt })),
   lastRun: Schema.NullOr(Ran),
   /** The last run with a finished backup. */
   lastSuccess: Schema.NullOr(Ran),

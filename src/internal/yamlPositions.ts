@@ -2,17 +2,8 @@
  * YAML text to plain data, with the position of everything in it.
  */
 import { Either } from "effect"
-import {
-  isAlias,
-  isCollection,
-  isMap,
-  isNode,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type ParsedNode,
-  parseDocument
-} from "yaml"
+import { isAlias, isCollection, isMap, isNode, isScalar, isSeq, LineCounter, type ParsedNode } from "yaml"
+import { parseYaml } from "./yamlParse.ts"
 
 /** A place in a text; both count from 1. */
 export interface Position {
@@ -49,9 +40,8 @@ export const read = (text: string): Either.Either<YamlDocument, ReadonlyArray<Ya
     const { col, line } = lines.linePos(offset)
     return { line: Math.max(line, 1), column: Math.max(col, 1) }
   }
-  const document = parseDocument(text, {
+  const document = parseYaml(text, {
     lineCounter: lines,
-    prettyErrors: false,
     stringKeys: true,
     // "silent" would also hide that there are several documents
     logLevel: "error"

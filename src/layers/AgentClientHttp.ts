@@ -1,18 +1,11 @@
 /**
  * An agent on another machine, or on this one: asked over HTTP with TLS, or over a UNIX socket.
  */
-import * as HttpApiClient from "@effect/platform/HttpApiClient"
-import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import { Duration, Effect, identity, Layer, Option, Redacted, Schema } from "effect"
-import type { BackupStatus } from "../domain/Backup.ts"
-import type { RunId } from "../domain/RunId.ts"
-import { judge, type Trouble } from "../internal/agent/answer.ts"
-import * as Question from "../internal/agent/question.ts"
-import * as Client from "../internal/http/client.ts"
+import { type Duration, Effect, Layer, Redacted, Schema } from "effect"
+import * as Client from "../internal/agent/client.ts"
+import * as Http from "../internal/http/client.ts"
 import { Fingerprint } from "../internal/http/fingerprint.ts"
-import { AgentApi } from "../protocol/AgentApi.ts"
-import { AgentAnswerInvalid, AgentClient, AgentRefused, AgentUnavailable } from "../services/AgentClient.ts"
+import { AgentClient } from "../services/AgentClient.ts"
 
 /** Where the agent is. */
 export type AgentAddress =
@@ -36,14 +29,6 @@ export type AgentClientHttpOptions = AgentAddress & {
 /** Bytes. A status is less than one thousand. */
 const maxResponse = 64 * 1024
 
-/** For what the agent answers at once, what it may need some time for, and what is added to a wait. */
-const limits = {
-  tell: Duration.seconds(10),
-  work: Duration.seconds(60),
-  slack: Duration.seconds(10),
-  cancel: Duration.minutes(2)
-}
-
 const local = new Set(["localhost", "127.0.0.1", "[::1]"])
 
 const flawOf = (options: AgentClientHttpOptions): string | undefined => {
@@ -58,96 +43,22 @@ const flawOf = (options: AgentClientHttpOptions): string | undefined => {
   return "its address is none: expected https://host:port, or http:// for this machine alone"
 }
 
-const isOver = ({ phase }: BackupStatus) => phase === "done" || phase === "failed"
-
 const make = Effect.fnUntraced(function*(options: AgentClientHttpOptions) {
   const { ca, fingerprint, statusWait = "30 seconds", token } = options
   const flaw = flawOf(options)
-  const secret = token === undefined ? "" : Redacted.value(token)
-  const http = yield* Client.make({
+  const http = yield* Http.make({
     ...flaw === undefined && "socketPath" in options ? { socketPath: options.socketPath } : {},
     ...ca === undefined ? {} : { tls: { ca } },
     fingerprint,
     maxResponse
   })
-  const api = yield* HttpApiClient.makeWith(AgentApi, {
-    httpClient: http.pipe(
-      secret === "" ? identity : HttpClient.mapRequest(HttpClientRequest.bearerToken(secret)),
-      HttpClient.transformResponse(Effect.flatMap(judge))
-    ),
-    baseUrl: "url" in options ? options.url.replace(/\/+$/, "") : "http://agent"
-  })
-
-  // an answer that has the secret in it must not bring it into an error, a report or a log
-  const hidden = (text: string) => secret === "" ? text : text.replaceAll(secret, "<redacted>")
-
-  const asking = Question.make({ fingerprint, hidden })
-  const ask: Question.Ask = (question, limit, runId) =>
-    flaw === undefined ? asking(question, limit, runId) : new AgentRefused({ reason: flaw })
-
-  const about = (runId: RunId, question: Effect.Effect<BackupStatus, Trouble>, limit: Duration.DurationInput) =>
-    ask(question, limit, runId).pipe(
-      Effect.filterOrFail(
-        (status) => status.runId === runId,
-        (status) => new AgentAnswerInvalid({ reason: `it is about run ${status.runId}, not ${runId}` })
-      ),
-      Effect.map((status) => ({
-        ...status,
-        ...status.artifact === undefined ? {} : { artifact: hidden(status.artifact) },
-        ...status.error === undefined ? {} : { error: hidden(status.error) }
-      }))
-    )
-
-  const status = (runId: RunId, after: number, wait = Duration.decode(statusWait)) =>
-    about(
-      runId,
-      api.backups.status({ path: { runId }, urlParams: { after, wait } }),
-      Duration.sum(wait, limits.slack)
-    )
-
-  const cancel = Effect.fn("AgentClientHttp.cancel")((runId: RunId) =>
-    about(runId, api.backups.cancel({ path: { runId } }), Duration.sum(limits.tell, limits.slack)).pipe(
-      Effect.flatMap((first) =>
-        isOver(first) ? Effect.void : Question.paced(status(runId, first.revision), isOver).pipe(
-          Effect.timeoutFail({
-            duration: limits.cancel,
-            onTimeout: () => new AgentUnavailable({ reason: "the backup was cancelled, and was not seen to end" })
-          })
-        )
-      ),
-      Effect.asVoid,
-      // one that the agent has never heard of is over
-      Effect.catchTag("BackupUnknown", () => Effect.void)
-    )
-  )
-
-  return AgentClient.of({
-    preflight: Effect.withSpan(
-      Effect.map(ask(api.health({}), limits.work), ({ offer }) => ({ ...offer, notes: offer.notes.map(hidden) })),
-      "AgentClientHttp.preflight"
-    ),
-    request: Effect.fn("AgentClientHttp.request")((runId) =>
-      about(runId, api.backups.request({ payload: { runId } }), limits.tell)
-    ),
-    prepare: (runId) => ask(api.backups.prepare({ path: { runId } }), limits.work, runId),
-    quiesced: (runId) => about(runId, api.backups.quiesced({ path: { runId } }), limits.tell),
-    status: (runId, after) => status(runId, after),
-    cancel,
-    asked: Question.paced(
-      Effect.map(
-        ask(
-          api.requests({ urlParams: { wait: Duration.decode(statusWait) } }),
-          Duration.sum(statusWait, limits.slack)
-        ),
-        ({ requests: [first] }) => Option.fromNullable(first)
-      ),
-      Option.isSome
-    ).pipe(
-      Effect.map(Option.map(({ runId }) => runId)),
-      Effect.flatMap(Option.match({ onNone: () => Effect.never, onSome: Effect.succeed }))
-    ),
-    // what a dead run left is on the agent's machine, and the agent's own business
-    sweep: Effect.succeed([])
+  return yield* Client.make({
+    http,
+    url: "url" in options ? options.url.replace(/\/+$/, "") : "http://agent",
+    secret: token === undefined ? "" : Redacted.value(token),
+    fingerprint,
+    statusWait,
+    flaw
   })
 })
 

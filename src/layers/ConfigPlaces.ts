@@ -43,7 +43,7 @@ export interface Host {
 }
 
 /** A configuration is a page of text; what is larger is something else. */
-const maxBytes = 1024 * 1024
+const maxBytes = 256 * 1024
 
 /** A variable that is set to nothing counts as not set, as in a shell's `${X:-}`. */
 const variable = (name: string) =>
@@ -100,7 +100,7 @@ const readText = (file: string) =>
     const chunks = yield* Stream.runCollect(fs.stream(file, { bytesToRead: maxBytes + 1 }))
     const bytes = Buffer.concat(Chunk.toReadonlyArray(chunks))
     if (bytes.length > maxBytes) {
-      return yield* new ConfigUnreadable({ file, reason: "it is larger than 1 MiB; is it the right file?" })
+      return yield* new ConfigUnreadable({ file, reason: "it is larger than 256 KiB; is it the right file?" })
     }
     const text = yield* Effect.try({
       try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),

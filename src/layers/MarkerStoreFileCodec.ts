@@ -5,7 +5,8 @@ import { Effect, Either, ParseResult, Schema } from "effect"
 import * as Crypto from "node:crypto"
 import { currentVersion, Marker, type MarkerDraft, MarkerNote } from "../domain/Marker.ts"
 import { RunId } from "../domain/RunId.ts"
-import { StackName, UnitId } from "../domain/Stack.ts"
+import { StackName, TimeLimit, UnitId } from "../domain/Stack.ts"
+import { oneLine } from "../internal/oneLine.ts"
 
 /** What one copy of a marker says, or why it says nothing. */
 export type Decoded = Either.Either<{ readonly marker: MarkerDraft; readonly warning?: string }, string>
@@ -40,18 +41,20 @@ const Core = Schema.Struct({
     control: Schema.NonEmptyString,
     units: Schema.Array(Schema.Struct({
       id: UnitId,
-      stopTimeoutMs: withFallback(Schema.NonNegative, 60_000),
-      startTimeoutMs: withFallback(Schema.NonNegative, 60_000),
+      stopTimeoutMs: withFallback(TimeLimit, 60_000),
+      startTimeoutMs: withFallback(TimeLimit, 60_000),
       identity: withFallback(Schema.Record({ key: Schema.String, value: Schema.Unknown }), {})
     }))
   }))
 })
 const decodeCore = Schema.decodeUnknownEither(Core)
 
-const oneLine = (error: ParseResult.ParseError) =>
-  ParseResult.ArrayFormatter.formatErrorSync(error)
-    .map(({ message, path }) => path.length === 0 ? message : `${path.join(".")}: ${message}`)
-    .join("; ")
+const flawOf = (error: ParseResult.ParseError) =>
+  oneLine(
+    ParseResult.ArrayFormatter.formatErrorSync(error)
+      .map(({ message, path }) => path.length === 0 ? message : `${path.join(".")}: ${message}`)
+      .join("; ")
+  )
 
 const draftOf = ({ createdAt, runId, stacks }: MarkerDraft): MarkerDraft => ({ runId, createdAt, stacks })
 
@@ -67,16 +70,18 @@ export const decode = (text: string): Decoded => {
   }
   if (version > currentVersion) {
     return Either.mapBoth(decodeCore(content), {
-      onLeft: (error) => `it has version ${version}, and not even its core can be read: ${oneLine(error)}`,
+      onLeft: (error) => `it has version ${version}, and not even its core can be read: ${flawOf(error)}`,
       onRight: (core) => ({
         marker: draftOf(core),
         warning: `it was written by a later version of this program (marker version ${version})`
       })
     })
   }
-  if (sha256 !== checksum(JSON.stringify(content))) return Either.left("its checksum is wrong")
+  // what is nested deeper than a marker ever is cannot be written, and was not: a RangeError must not end a recovery
+  const own = Either.try(() => checksum(JSON.stringify(content)))
+  if (Either.isLeft(own) || sha256 !== own.right) return Either.left("its checksum is wrong")
   return Either.mapBoth(decodeMarker(content), {
-    onLeft: oneLine,
+    onLeft: flawOf,
     onRight: (marker) => ({ marker: draftOf(marker) })
   })
 }

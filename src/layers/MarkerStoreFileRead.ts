@@ -55,22 +55,21 @@ const readText = (path: string) =>
     Fs.open(path, Fs.constants.O_RDONLY | Fs.constants.O_NOFOLLOW | Fs.constants.O_NONBLOCK).then((file) =>
       file.readFile("utf8").finally(() => file.close())
     ).then(
-      (text): Either.Either<string, string> | undefined => Either.right(text),
+      (text): Found => Either.right(text),
       (error: unknown) => errnoOf(error) === "ENOENT" ? undefined : Either.left(reasonOf(error))
     )
   )
 
-const readCopy = (path: string, name: string) =>
-  Effect.map(
-    readText(path),
-    (text): Decoded | undefined =>
-      text === undefined ?
-        undefined :
-        Either.flatMap(Either.flatMap(text, decode), (decoded): Decoded =>
-          decoded.marker.runId === name
-            ? Either.right(decoded)
-            : Either.left(`it is the marker of run ${decoded.marker.runId} under another name`))
-  )
+/** A file as it was read: its text, or why it has none; nothing where it is not there. */
+export type Found = Either.Either<string, string> | undefined
+
+const decodeCopy = (text: Found, name: string): Decoded | undefined =>
+  text === undefined ?
+    undefined :
+    Either.flatMap(Either.flatMap(text, decode), (decoded): Decoded =>
+      decoded.marker.runId === name
+        ? Either.right(decoded)
+        : Either.left(`it is the marker of run ${decoded.marker.runId} under another name`))
 
 const readable = (
   name: string,
@@ -88,22 +87,35 @@ const readable = (
   }
 }
 
+/** What the files of a marker say together; nothing where there is no copy of it. */
+export const together = (
+  directory: string,
+  name: string,
+  found: { readonly main: Found; readonly copy: Found; readonly notes: Found }
+): StoredMarker | undefined => {
+  const main = decodeCopy(found.main, name)
+  const copy = decodeCopy(found.copy, name)
+  if (main === undefined && copy === undefined) return undefined
+  const notes = Either.getOrElse(found.notes ?? Either.right(""), () => "")
+  if (main !== undefined && Either.isRight(main)) return readable(name, main.right, notes)
+  const flaw = main === undefined ? "it is missing" : main.left
+  if (copy !== undefined && Either.isRight(copy)) {
+    return readable(name, copy.right, notes, `its first copy cannot be read (${flaw}), the second was used`)
+  }
+  return {
+    _tag: "Damaged",
+    name,
+    reason: `${Path.join(directory, filesOf(name).main)}: ${flaw}; its second copy: ${copy?.left ?? "it is missing"}`
+  }
+}
+
 /** The marker of this name; none when it was cleared in the meantime. */
-export const readMarker = (directory: string, name: string): Effect.Effect<StoredMarker | undefined> =>
-  Effect.gen(function*() {
-    const files = filesOf(name)
-    const main = yield* readCopy(Path.join(directory, files.main), name)
-    const copy = yield* readCopy(Path.join(directory, files.copy), name)
-    if (main === undefined && copy === undefined) return undefined
-    const notes = Either.getOrElse((yield* readText(Path.join(directory, files.notes))) ?? Either.right(""), () => "")
-    if (main !== undefined && Either.isRight(main)) return readable(name, main.right, notes)
-    const flaw = main === undefined ? "it is missing" : main.left
-    if (copy !== undefined && Either.isRight(copy)) {
-      return readable(name, copy.right, notes, `its first copy cannot be read (${flaw}), the second was used`)
-    }
-    return {
-      _tag: "Damaged",
-      name,
-      reason: `${Path.join(directory, files.main)}: ${flaw}; its second copy: ${copy?.left ?? "it is missing"}`
-    }
-  })
+export const readMarker = (directory: string, name: string): Effect.Effect<StoredMarker | undefined> => {
+  const { copy, main, notes } = filesOf(name)
+  const read = (file: string) => readText(Path.join(directory, file))
+  // one after the other: a clear removes the first copy first
+  return Effect.map(
+    Effect.all({ main: read(main), copy: read(copy), notes: read(notes) }),
+    (found) => together(directory, name, found)
+  )
+}

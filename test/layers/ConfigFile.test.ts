@@ -419,7 +419,7 @@ describe("the file", () => {
   refused("is a directory", (path) => mkdirSync(path), /it is a directory; name the file in it$/)
   refused("is a link to nothing", (path) => symlinkSync("nowhere", path), /^there is no file /)
   refused("is a device", (path) => symlinkSync("/dev/zero", path), /not a regular file/)
-  refused("is huge", (path) => writeFileSync(path, "#".repeat(1024 * 1024 + 1)), /larger than 1 MiB/)
+  refused("is huge", (path) => writeFileSync(path, "#".repeat(256 * 1024 + 1)), /larger than 256 KiB/)
   refused("is not text", (path) => writeFileSync(path, Buffer.from([0xff, 0xfe, 0x00])), /not UTF-8 text/)
   refused("is below a file", (path) => writeFileSync(path, ""), /expected a map/)
 

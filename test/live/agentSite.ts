@@ -15,6 +15,7 @@ import type { AgentHostTask } from "../lab/agentHostProcess.ts"
 import * as ChaosProxy from "../lab/chaosProxy.ts"
 import { loopMount, sh, tmpfs, workDirectory } from "../lab/loopfs.ts"
 import { type Argv, LabError } from "../lab/postgresInstall.ts"
+import * as Canary from "../support/canary.ts"
 import * as Live from "../support/live.ts"
 import * as Hooks from "./hooks.ts"
 import * as Quiesce from "./quiesce.ts"
@@ -151,7 +152,13 @@ const spawnAgent = (argv: Argv, options: { readonly path: string; readonly env: 
       const first = yield* Deferred.make<string, LabError>()
       const child = ChildProcess.spawn(program, args, {
         cwd: "/",
-        env: { PATH: options.path, HOME: "/nonexistent", LANG: "C.UTF-8", ...options.env },
+        env: {
+          PATH: options.path,
+          HOME: "/nonexistent",
+          LANG: "C.UTF-8",
+          RESTIC_PASSWORD: Canary.password,
+          ...options.env
+        },
         stdio: ["ignore", "pipe", "pipe"]
       })
       let log = ""
@@ -163,6 +170,8 @@ const spawnAgent = (argv: Argv, options: { readonly path: string; readonly env: 
         if (end !== -1) Deferred.unsafeDone(first, Effect.succeed(said.slice(0, end)))
       })
       child.once("close", () => {
+        Canary.listen("stdout of the agent", said)
+        Canary.listen("stderr of the agent", log)
         Deferred.unsafeDone(first, new LabError({ message: `the agent has ended: ${log}` }))
         Deferred.unsafeDone(ended, Effect.void)
       })
@@ -186,6 +195,16 @@ export const bundle = (name: string, directory: string) =>
     })
   ).pipe(Effect.as(Path.join(directory, `${name}.mjs`)))
 
+/** The agent's own key, in the file that is for it. */
+const plantKeys = (stateDir: string) => {
+  const directory = Path.join(stateDir, "tls")
+  for (const name of Fs.existsSync(directory) ? Fs.readdirSync(directory) : []) {
+    const file = Path.join(directory, name)
+    const [begin = "", , body = ""] = Fs.readFileSync(file, "utf8").split(/(?<=-----)\n|\n/)
+    if (begin.includes("PRIVATE KEY")) Canary.plant(body, file)
+  }
+}
+
 /** In memory where this user can mount it. */
 const home = process.getuid?.() === 0 ? tmpfs(200) : workDirectory
 
@@ -201,6 +220,7 @@ export const make = Effect.fnUntraced(function*(options: SiteOptions = {}) {
       }
     )
   )
+  yield* Canary.guard(root)
   const directory = Path.join(root, "host")
   const stateDir = Path.join(directory, "state")
   Fs.mkdirSync(directory)
@@ -277,9 +297,12 @@ export const make = Effect.fnUntraced(function*(options: SiteOptions = {}) {
   for (const { home, name, options } of guests) {
     if (options.via === "socket") continue
     const { stdout } = yield* token("--guest", name)
-    Fs.writeFileSync(Path.join(home, "token"), stdout, { mode: 0o600 })
+    const file = Path.join(home, "token")
+    Fs.writeFileSync(file, stdout, { mode: 0o600 })
+    Canary.plant(stdout.trim().split("~")[1] ?? "", file)
   }
   const { fingerprint } = yield* restart
+  plantKeys(stateDir)
 
   const made = guests.map(({ argv, backups, command, home, hooks, name, options, proxy, source }): Guest => {
     const config = Path.join(home, "quiesce.yaml")

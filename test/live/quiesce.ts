@@ -8,6 +8,7 @@ import * as Path from "node:path"
 import * as ReadLine from "node:readline"
 import { type Report, RunEvent } from "../../src/domain/Report.ts"
 import { Schema } from "effect"
+import * as Canary from "../support/canary.ts"
 
 export const bin = Path.resolve("dist/bin.js")
 
@@ -52,6 +53,7 @@ const environment = ({ env, path }: Options) => ({
   PATH: path ?? process.env["PATH"],
   HOME: "/nonexistent",
   LANG: "C.UTF-8",
+  RESTIC_PASSWORD: Canary.password,
   ...env
 })
 
@@ -102,6 +104,9 @@ export const start = (
         at = performance.now()
       })
       child.once("close", (code, signal) => {
+        // a new token is what this one prints
+        if (argv[1] !== "token") Canary.listen(`stdout of quiesce ${argv.join(" ")}`, stdout.join("\n"))
+        Canary.listen(`stderr of quiesce ${argv.join(" ")}`, stderr)
         const report = events.find((event) => event.type === "report")
         Deferred.unsafeDone(
           ended,

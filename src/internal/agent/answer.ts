@@ -4,7 +4,7 @@
 import type * as HttpApiError from "@effect/platform/HttpApiError"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import { Effect, ParseResult, Schema } from "effect"
+import { Effect, Option, ParseResult, Schema } from "effect"
 import type { RunId } from "../../domain/RunId.ts"
 import type { Busy, NotFound, Refused, TooManyRequests, Unauthorized } from "../../protocol/AgentApi.ts"
 import {
@@ -16,7 +16,8 @@ import {
   BackupUnknown
 } from "../../services/AgentClient.ts"
 import { classify } from "../http/failure.ts"
-import { line } from "./audit.ts"
+import { oneLine as line } from "../oneLine.ts"
+import { isPlain } from "../tagged.ts"
 
 /** The agent is asked too often, or has too much to do: it says when to come again. */
 export class Throttled extends Schema.TaggedError<Throttled>()("Throttled", {
@@ -47,6 +48,10 @@ const retryAfter = ({ headers }: HttpClientResponse.HttpClientResponse): number 
   return /^\d{1,6}$/.test(text) ? Number(text) : undefined
 }
 
+const parseJson = Schema.decodeUnknownOption(Schema.parseJson())
+
+const parse = (bytes: ArrayBuffer) => parseJson(new TextDecoder().decode(bytes))
+
 const stranger = (status: number) =>
   new AgentAnswerInvalid({ reason: `status ${status}: is this the address of a quiesce agent?` })
 
@@ -60,8 +65,14 @@ export const judge = Effect.fnUntraced(function*(
   const { headers, status } = response
   if (status === 204) return response
   if (spoken.has(status)) {
-    if (/^application\/json\s*(;|$)/i.test(headers["content-type"] ?? "")) return response
-    yield* Effect.ignore(response.text)
+    const isJson = /^application\/json\s*(;|$)/i.test(headers["content-type"] ?? "")
+    if (isJson && status < 400) return response
+    // read as the decoder of the protocol reads it: so the response remembers it
+    const body = yield* Effect.option(response.arrayBuffer)
+    // what is no JSON at all the decoder says better
+    if (isJson && Option.exists(body, (bytes) => Option.getOrElse(Option.map(parse(bytes), isPlain), () => true))) {
+      return response
+    }
     return yield* new AgentAnswerInvalid({ reason: `status ${status} with a body that is not JSON` })
   }
   // read, though unwanted: else the connection could not be used again

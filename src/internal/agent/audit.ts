@@ -5,6 +5,7 @@
 import { Effect, FiberMap, Option, Ref, type Scope } from "effect"
 import { type BackupStatus, isFinal } from "../../domain/Backup.ts"
 import type { RunId } from "../../domain/RunId.ts"
+import { oneLine as line } from "../oneLine.ts"
 import * as Buckets from "./buckets.ts"
 import * as Job from "./job.ts"
 import type { Jobs } from "./jobs.ts"
@@ -20,9 +21,6 @@ export interface Audit {
 
 /** Lines a minute for what anybody can cause. */
 const perMinute = 12
-
-/** One line, without what a terminal or a journal would take for an order. */
-export const line = (text: string): string => text.replace(/[\s\p{C}]+/gu, " ").trim().slice(0, 500)
 
 const outcome = ({ artifact, error, phase }: BackupStatus) =>
   phase === "done" ? `done${artifact === undefined ? "" : `, ${artifact}`}` : `failed: ${error ?? "no reason is given"}`

@@ -6,7 +6,7 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerError from "@effect/platform/HttpServerError"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Cause, Effect } from "effect"
-import * as Audit from "./audit.ts"
+import { oneLine } from "../oneLine.ts"
 
 const headers = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
 
@@ -34,7 +34,7 @@ const ofCause = <E>(cause: Cause.Cause<E>) =>
   Effect.gen(function*() {
     const [response] = yield* HttpServerError.causeResponse(cause)
     if (response.status >= 500 && !Cause.isInterruptedOnly(cause)) {
-      yield* Effect.logError(Audit.line(`a request has failed within: ${Cause.pretty(cause)}`))
+      yield* Effect.logError(oneLine(`a request has failed within: ${Cause.pretty(cause)}`))
     }
     return response
   })

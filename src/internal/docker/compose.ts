@@ -28,6 +28,9 @@ export const isTransient = (labels: Labels): boolean =>
 /** The project of a container, one-offs included. */
 export const projectOf = (labels: Labels): string | undefined => labels[`${prefix}project`]
 
+/** Compose counts from 1. What is no number, or none that can be written down again, is the first one. */
+const numberOf = (text = ""): number => /^[1-9]\d{0,8}$/.test(text) ? Number(text) : 1
+
 /** What the container is in its project, if it is a lasting part of one. */
 export const membership = (labels: Labels): Membership | undefined => {
   const [project, service] = [labels[`${prefix}project`], labels[`${prefix}service`]]
@@ -40,7 +43,7 @@ export const membership = (labels: Labels): Membership | undefined => {
   return {
     project,
     service,
-    number: Number.parseInt(labels[`${prefix}container-number`] ?? "1", 10) || 1,
+    number: numberOf(labels[`${prefix}container-number`]),
     ...workingDir === undefined ? {} : { workingDir },
     configFiles: files === "" ? [] : files.split(",").map(place)
   }

@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import * as Fs from "node:fs/promises"
-import { parse } from "yaml"
+import { parseYaml } from "../yamlParse.ts"
 
 /** What the files of a project say of hooks. */
 export interface ComposeHooks {
@@ -27,7 +27,10 @@ const longestFile = 4 * 1024 * 1024
 
 const hooksIn = (text: string): ReadonlyArray<string> => {
   // merge keys, and the tags of Compose (!reset, !override), which mean nothing here
-  const document: unknown = parse(text, { merge: true, logLevel: "error" })
+  // keys that are there twice are the business of Compose, and to look for them takes the square of a long file
+  const parsed = parseYaml(text, { merge: true, logLevel: "error", uniqueKeys: false })
+  if (parsed.errors.length > 0) throw new Error("it is no YAML that can be read")
+  const document: unknown = parsed.toJS()
   const services = isRecord(document) && isRecord(document["services"]) ? document["services"] : {}
   return Object.entries(services).flatMap(([name, service]) =>
     isRecord(service) ? kinds.filter((kind) => isFilled(service[kind])).map((kind) => `${name}: ${kind}`) : []

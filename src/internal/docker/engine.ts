@@ -220,13 +220,15 @@ export const make = Effect.fnUntraced(function*(
 
   const containerPath = (id: string, rest: string) => `/containers/${encodeURIComponent(id)}/${rest}`
 
-  const execState = (id: string) => question(`/exec/${id}/json`, Schemas.ExecState)
+  const execPath = (id: string, rest: string) => `/exec/${encodeURIComponent(id)}/${rest}`
+
+  const execState = (id: string) => question(execPath(id, "json"), Schemas.ExecState)
 
   const runExec = Effect.fnUntraced(function*(id: string, argv: ReadonlyArray<string>) {
     const created = yield* post(containerPath(id, "exec"), { Cmd: argv, AttachStdout: true, AttachStderr: true })
     const route = "POST /containers/{id}/exec"
     const { Id } = yield* Effect.flatMap(textOf(route)(created), decode(route, Schemas.ExecCreated))
-    const started = yield* post(`/exec/${Id}/start`, { Detach: false, Tty: false })
+    const started = yield* post(execPath(Id, "start"), { Detach: false, Tty: false })
     const bytes = yield* Effect.mapError(started.arrayBuffer, failure("POST /exec/{id}/start"))
     // its output may end before the engine knows of its end
     const state = yield* Effect.repeat(execState(Id), {

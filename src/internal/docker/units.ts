@@ -77,11 +77,11 @@ export const unitOf = (
     ...thaw === undefined ? {} : { thaw },
     ...compose === undefined ? {} : { compose }
   }
+  const limit = (ms: number) => Math.min(ms, Duration.toMillis(longest))
   return {
     id: member.unit,
-    stopTimeoutMs: Math.min(asked ?? own ?? defaultGrace, Duration.toSeconds(longest)) * 1000 + stopMargin +
-      (freeze?.timeoutMs ?? 0),
-    startTimeoutMs: Duration.toMillis(start) + (thaw?.timeoutMs ?? 0),
+    stopTimeoutMs: limit((asked ?? own ?? defaultGrace) * 1000 + stopMargin + (freeze?.timeoutMs ?? 0)),
+    startTimeoutMs: limit(Duration.toMillis(start) + (thaw?.timeoutMs ?? 0)),
     after: edgesOf(member, all),
     identity: { ...identity }
   }

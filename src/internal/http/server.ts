@@ -44,7 +44,10 @@ const grace = Duration.millis(500)
 const plainUrl = /^\/[\w./-]*(\?[\w.~%+=&-]*)?$/
 
 /** What is refused before anything else is looked at. Bodies without a length are: nobody needs them here. */
-const refusalOf = ({ headers, method, url = "" }: Http.IncomingMessage, { body }: ServerLimits): number | undefined => {
+export const refusalOf = (
+  { headers, method, url = "" }: Pick<Http.IncomingMessage, "headers" | "method" | "url">,
+  { body }: Pick<ServerLimits, "body">
+): number | undefined => {
   if (method !== "GET" && method !== "POST" && method !== "DELETE") return 405
   if (!plainUrl.test(url)) return 400
   if (headers["transfer-encoding"] !== undefined) return 411

@@ -4,6 +4,7 @@
  */
 import { Schema } from "effect"
 import { Vmid } from "../../domain/VzdumpConfig.ts"
+import { tagged } from "../tagged.ts"
 
 /** The longest question, in bytes. */
 export const longest = 4096
@@ -26,4 +27,4 @@ export const HookAnswer = Schema.Union(
 export type HookAnswer = typeof HookAnswer.Type
 
 export const Question = Schema.parseJson(HookQuestion)
-export const Answer = Schema.parseJson(HookAnswer)
+export const Answer = tagged(HookAnswer)
