@@ -1,7 +1,7 @@
 /**
  * Follows one backup at its agent: asks, polls on a schedule, and believes only what an honest agent would say.
  */
-import { Clock, Duration, Effect, Option, Ref, Schedule } from "effect"
+import { Duration, Effect, Option, Ref, Schedule } from "effect"
 import {
   type BackupStatus,
   type BackupView,
@@ -16,6 +16,7 @@ import { untorn } from "../internal/untorn.ts"
 import { AgentAnswerInvalid, AgentClient, type AgentError, AgentUnavailable } from "../services/AgentClient.ts"
 import { endAs, Ended } from "./errors.ts"
 import type { Recorder } from "./recorder.ts"
+import { ticks } from "./ticks.ts"
 
 /** How long, in milliseconds, a question may still go on, and what its end is called. */
 export interface Limit {
@@ -93,7 +94,7 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
   const bear = (patience: Duration.Duration) => (error: AgentError) =>
     Effect.gen(function*() {
       if (!isTransient(error)) return yield* endOf(error)
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* ticks
       const since = Option.getOrElse(yield* Ref.get(silentSince), () => now)
       yield* Ref.set(silentSince, Option.some(since))
       return now - since >= Duration.toMillis(patience) ? yield* endOf(error) : yield* Ref.get(view)
@@ -104,7 +105,7 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
     const left = yield* limit.remaining
     if (left <= 0) return yield* expired
     const before = yield* Ref.get(view)
-    const asked = yield* Clock.currentTimeMillis
+    const asked = yield* ticks
     const now = yield* ask(
       agent.status(runId, before.revision),
       Duration.min(policy.agentTimeout, Duration.millis(left))
@@ -112,7 +113,7 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
     // an answer that comes at the limit comes too late: what was decided at the limit does not depend on the order
     const still = yield* limit.remaining
     if (still <= 0) return yield* expired
-    const took = (yield* Clock.currentTimeMillis) - asked
+    const took = (yield* ticks) - asked
     const interval = Duration.toMillis(policy.pollInterval)
     const changed = now.revision !== before.revision && !isPointTaken(now.phase)
     const delay = changed ? breath : Math.max(breath, interval - took)
@@ -145,12 +146,19 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
 
   const backup: Backup = {
     view: Ref.get(view),
-    request: Effect.zipRight(Ref.set(requested, true), ask(agent.request(runId), policy.agentTimeout)).pipe(
-      // an agent that died over the question may have written the backup down, and would keep its slot for nobody
-      Effect.retry({ while: isTransient, schedule: Schedule.upTo(Schedule.spaced("500 millis"), requestPatience) }),
-      Effect.mapError(endOf),
-      Effect.asVoid
-    ),
+    request: Effect.gen(function*() {
+      yield* Ref.set(requested, true)
+      const began = yield* ticks
+      const isPatient = Effect.map(ticks, (now) => now - began <= Duration.toMillis(requestPatience))
+      yield* ask(agent.request(runId), policy.agentTimeout).pipe(
+        // an agent that died over the question may have written the backup down, and would keep its slot for nobody
+        Effect.retry({
+          while: (error) => isTransient(error) ? isPatient : Effect.succeed(false),
+          schedule: Schedule.spaced("500 millis")
+        }),
+        Effect.mapError(endOf)
+      )
+    }),
     prepare: agent.prepare(runId),
     tellQuiesced: ask(agent.quiesced(runId), tellTimeout).pipe(
       Effect.retry({ while: isTransient, schedule: Schedule.spaced("500 millis") }),

@@ -1,7 +1,7 @@
 /**
  * One run: the app is down only until the storage snapshot exists, and is never left down.
  */
-import { Clock, Duration, Effect, Exit, Fiber, Option, Ref } from "effect"
+import { Duration, Effect, Exit, Fiber, Option, Ref } from "effect"
 import { isAtLeast, isFinal, isPointTaken } from "../domain/Backup.ts"
 import type { Plan } from "../domain/Plan.ts"
 import type { RunPolicy } from "../domain/Policy.ts"
@@ -22,6 +22,7 @@ import { plan as makePlan } from "./plan.ts"
 import { prepare } from "./prepare.ts"
 import * as Recorder from "./recorder.ts"
 import { recoverLocked } from "./recover.ts"
+import { ticks } from "./ticks.ts"
 
 /** What one run may have otherwise than the next. */
 export interface QuiesceOptions {
@@ -75,9 +76,9 @@ const pipeline = Effect.fnUntraced(function*(run: Run) {
   const { backup, notUp, policy, recorder } = run
   const deadMan = yield* DeadMan
   const lock = yield* RunLock
-  const began = yield* Clock.currentTimeMillis
+  const began = yield* ticks
   const before = (limit: Duration.Duration, since: number) =>
-    Effect.map(Clock.currentTimeMillis, (now) => Duration.toMillis(limit) - (now - since))
+    Effect.map(ticks, (now) => Duration.toMillis(limit) - (now - since))
   const deadline = {
     remaining: before(policy.deadline, began),
     message: `the run was not over within ${Duration.format(policy.deadline)}`
@@ -95,7 +96,7 @@ const pipeline = Effect.fnUntraced(function*(run: Run) {
 
   yield* Effect.addFinalizer((exit) => Exit.isInterrupted(exit) ? cancelBriefly(run) : backup.cancel)
   yield* backup.request
-  const queuedAt = yield* Clock.currentTimeMillis
+  const queuedAt = yield* ticks
   const ready = yield* backup.until((phase) => isAtLeast(phase, "ready"), {
     remaining: Effect.zipWith(before(policy.queueTimeout, queuedAt), deadline.remaining, Math.min),
     message: `the agent was not ready within ${Duration.format(policy.queueTimeout)}; nothing was stopped`

@@ -1,7 +1,7 @@
 /**
  * The stops of a hold: dependents first, side by side where nothing is between them, and never torn.
  */
-import { Cause, Clock, Deferred, Effect, Exit, Fiber, Option, Ref } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Option, Ref } from "effect"
 import type { MarkerNote } from "../domain/Marker.ts"
 import { dependencies } from "../domain/Order.ts"
 import type { PlannedStack } from "../domain/Plan.ts"
@@ -12,6 +12,7 @@ import { actionsAtOnce } from "./bringUp.ts"
 import { Ended } from "./errors.ts"
 import { lookUntil } from "./look.ts"
 import { type Moment, moment, type Recorder } from "./recorder.ts"
+import { ticks } from "./ticks.ts"
 
 /** What is known of a unit whose stop was sent. */
 export interface Touched {
@@ -77,7 +78,7 @@ export const make = Effect.fnUntraced(function*(
       return undefined
     }
     yield* touch({ stack, unit, down: undefined, settled: false })
-    const sent = yield* Clock.currentTimeMillis
+    const sent = yield* ticks
     const exit = yield* control.stop(stack, unit).pipe(
       Effect.disconnect,
       Effect.timeout(unit.stopTimeoutMs + 5_000),
@@ -89,7 +90,7 @@ export const make = Effect.fnUntraced(function*(
       yield* touch({ stack, unit, down: undefined, settled: isSettled(exit.cause) })
       return { left: 0, seen: undefined }
     }
-    const left = Math.max(0, unit.stopTimeoutMs - ((yield* Clock.currentTimeMillis) - sent))
+    const left = Math.max(0, unit.stopTimeoutMs - ((yield* ticks) - sent))
     return { left, seen: exit.value.seen }
   })
 

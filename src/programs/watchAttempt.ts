@@ -16,6 +16,7 @@ import { RunLock } from "../services/RunLock.ts"
 import type { StackControl } from "../services/StackControl.ts"
 import type { QuiesceError } from "./errors.ts"
 import type { QuiesceOptions } from "./quiesce.ts"
+import { ticks } from "./ticks.ts"
 import type { Memory, Tell } from "./watchMemory.ts"
 import { isTransient, observed } from "./watchSilence.ts"
 
@@ -132,7 +133,7 @@ export const attempt = Effect.fnUntraced(function*(
   asked: RunId.RunId | undefined
 ) {
   const { policy: { retry }, run, tell } = attempts
-  const since = yield* Clock.currentTimeMillis
+  const since = yield* ticks
   let last: Tried | undefined
   let told: Obstacle["because"] | undefined
   let holds = 0
@@ -148,7 +149,7 @@ export const attempt = Effect.fnUntraced(function*(
     }
     const { because, reason } = found
     const window = Duration.toMillis(because === "busy" ? run.deadline : retry.window)
-    const left = since + window - (yield* Clock.currentTimeMillis)
+    const left = since + window - (yield* ticks)
     if (left <= 0) return last
     if (told !== because) yield* tell({ event: "waiting", because, reason })
     told = because
