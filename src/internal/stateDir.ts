@@ -46,12 +46,27 @@ const flaw = (path: string, found: Stats): string | undefined => {
 const attempt = <A>(path: string, act: () => Promise<A>) =>
   Effect.tryPromise({ try: act, catch: (error) => new StateDirUnavailable({ path, reason: reasonOf(error) }) })
 
+/** Makes the name of a new directory durable: what is written in it later must not be lost with it (fsync(2)). */
+const syncName = (path: string): Promise<void> =>
+  Fs.open(Path.dirname(path), Fs.constants.O_RDONLY | Fs.constants.O_DIRECTORY).then(
+    (above) => above.sync().finally(() => above.close()),
+    (error: unknown) => {
+      // a directory in which we may make names and not read them cannot be synced by us
+      if (errnoOf(error) !== "EACCES") throw error
+    }
+  ).catch((error: unknown) =>
+    // the next one who looks must not take it for durable
+    Fs.rmdir(path).catch(() => undefined).then(() => {
+      throw error
+    })
+  )
+
 // the recursive mkdir of node says ENOENT where a file system is read-only
 const makeAll = (path: string): Promise<void> =>
-  Fs.mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
+  Fs.mkdir(path, { mode: 0o700 }).then(() => syncName(path), (error: unknown) => {
     if (errnoOf(error) === "EEXIST") return
     if (errnoOf(error) !== "ENOENT" || Path.dirname(path) === path) throw error
-    return makeAll(Path.dirname(path)).then(() => Fs.mkdir(path, { mode: 0o700 }))
+    return makeAll(Path.dirname(path)).then(() => makeAll(path))
   })
 
 /** Whether the directory is there. One that is there and not safe is refused; nothing is made. */

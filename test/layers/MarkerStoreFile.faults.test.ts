@@ -175,6 +175,35 @@ describe("MarkerStoreFile, faults", () => {
       yield* refuses(stateDir, /others can write it/)
     }))
 
+  live("new directories are synced from above, or are not there", ["strace"], () =>
+    Effect.gen(function*() {
+      const { calls, directory, run } = yield* tracing
+      const stateDir = Path.join(directory, "new", "state")
+      assert.strictEqual(run(stateDir, "write", "-e", "trace=mkdir,fsync"), "ok")
+      const steps = calls().flatMap((line) => {
+        const [, call = "", rest = ""] = /^\d+ +(mkdir|fsync)\((.*)$/.exec(line) ?? []
+        const path = /[<"]([^>"]+)[>"]/.exec(rest)?.[1]
+        return path === undefined || line.includes("ENOENT") || Path.extname(path) !== ""
+          ? []
+          : [`${call} ${Path.relative(directory, path) || "."}`]
+      })
+      assert.deepStrictEqual(steps, [
+        "mkdir new",
+        "fsync .",
+        "mkdir new/state",
+        "fsync new",
+        "mkdir new/state/markers",
+        "fsync new/state",
+        "fsync new/state/markers"
+      ])
+      for (const n of [1, 2, 3]) {
+        const failing = Path.join(directory, `${n}`, "state")
+        const out = run(failing, "write", "-e", "trace=fsync", "-e", `inject=fsync:error=EIO:when=${n}`)
+        assert.match(out, /^failed .*cannot be used: .*input\/output error/)
+        assert.isFalse(Fs.existsSync(Path.join(failing, "markers")))
+      }
+    }))
+
   live("the order of the system calls is the durable one", ["strace"], () =>
     Effect.gen(function*() {
       const { calls, directory, run } = yield* tracing
@@ -230,6 +259,7 @@ describe("MarkerStoreFile, faults", () => {
         ]
         for (const [call, error, n] of faults) {
           const stateDir = Path.join(directory, `${call}${n}`)
+          Fs.mkdirSync(Path.join(stateDir, "markers"), { recursive: true, mode: 0o700 })
           const out = run(stateDir, "write", "-e", `trace=${call}`, "-e", `inject=${call}:error=${error}:when=${n}`)
           assert.match(
             out,
@@ -260,6 +290,7 @@ describe("MarkerStoreFile, faults", () => {
         const seen: Array<string> = []
         for (const [call, n] of points) {
           const stateDir = Path.join(directory, `${call}${n}`)
+          Fs.mkdirSync(Path.join(stateDir, "markers"), { recursive: true, mode: 0o700 })
           const out = run(stateDir, "all", "-e", `trace=${call}`, "-e", `inject=${call}:signal=SIGKILL:when=${n}`)
           assert.strictEqual(out, "killed", `${call} ${n}`)
           const store = yield* storeOf(stateDir)

@@ -22,6 +22,10 @@ const has = (program: string): boolean => {
 const isRoot = process.getuid?.() === 0
 const knows = (filesystem: string) => new RegExp(`\\b${filesystem}\\b`).test(readFileSync("/proc/filesystems", "utf8"))
 
+/** Where Debian has a library for LD_PRELOAD. */
+export const library = (name: string): string | undefined =>
+  ["x86_64", "aarch64"].map((machine) => `/usr/lib/${machine}-linux-gnu/${name}`).find((path) => existsSync(path))
+
 /** What a test may need of the machine, and why it may be missing. */
 const needs = {
   root: [isRoot, "root"],
@@ -33,6 +37,13 @@ const needs = {
   xfs: [isRoot && has("mkfs.xfs") && knows("xfs"), "root, xfsprogs and a kernel with xfs"],
   mount: [isRoot && existsSync("/dev/loop-control"), "root and loop devices"],
   docker: [isRoot && has("dockerd") && has("busybox"), "root, dockerd (docker.io) and busybox-static"],
+  powerLoss: [
+    isRoot && existsSync("/dev/loop-control") && has("xfs_io") && has("mkfs.ext4") && has("mkfs.btrfs") && has("strace")
+    && ["ext4", "xfs", "btrfs"].every(knows),
+    "root, loop devices, strace, e2fsprogs, xfsprogs, btrfs-progs, and a kernel with ext4, xfs and btrfs"
+  ],
+  eatmydata: [library("libeatmydata.so") !== undefined, "libeatmydata (libeatmydata1)"],
+  faketime: [library("faketime/libfaketime.so.1") !== undefined, "libfaketime (faketime)"],
   openssl: [has("openssl"), "openssl"],
   podman: [isRoot && has("podman"), "root and podman"],
   restic: [has("restic"), "restic"],
