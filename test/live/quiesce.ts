@@ -11,6 +11,8 @@ import { Schema } from "effect"
 export const bin = Path.resolve("dist/bin.js")
 
 export interface Options {
+  /** Another build of the program. */
+  readonly bin?: string | undefined
   readonly cwd?: string | undefined
   readonly path?: string | undefined
   readonly env?: Readonly<Record<string, string>> | undefined
@@ -67,7 +69,7 @@ export const start = (
     Effect.gen(function*() {
       const begin = performance.now()
       const ended = yield* Deferred.make<Ended>()
-      const child = ChildProcess.spawn(process.execPath, [bin, ...argv], {
+      const child = ChildProcess.spawn(process.execPath, [options.bin ?? bin, ...argv], {
         cwd: options.cwd ?? "/",
         env: environment(options),
         detached: true,
