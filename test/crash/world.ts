@@ -8,6 +8,7 @@ import * as Path from "node:path"
 import { stringify } from "yaml"
 import * as Quiesce from "../live/quiesce.ts"
 import * as Agent from "./agent.ts"
+import { isAtWork } from "./death.ts"
 import { Docker } from "./docker.ts"
 import * as Doors from "./doors.ts"
 import { Gate } from "./gate.ts"
@@ -40,15 +41,13 @@ const commandMillis = 40
 
 const pause = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))
 
-const isAlive = (pid: number) => Fs.existsSync(`/proc/${pid}/stat`)
-
 /** Does what the command does, when it is not dead by then: who kills a command kills what it does. */
 const commandsOf = (notes: Notes): Doors.Command => async (name, pid) => {
   if (name === "status") return notes.running ? 0 : 3
   if (name === "prepare") return 0
   await pause(commandMillis)
   const running = name === "start"
-  if (!isAlive(pid) || notes.running === running) return 0
+  if (!isAtWork(pid) || notes.running === running) return 0
   notes.running = running
   notes.journal.push(running ? "up notes" : "down notes")
   return 0
@@ -70,7 +69,9 @@ const stackOf = (kind: Kind, directory: string) => {
 export const make = Effect.fnUntraced(function*(
   kind: Kind,
   directory: string,
-  bin: string = Quiesce.bin
+  bin: string = Quiesce.bin,
+  /** Other stacks than the pretended ones. */
+  stacks: object = stackOf(kind, directory)
 ) {
   Fs.mkdirSync(directory, { recursive: true })
   const at = (name: string) => Path.join(directory, name)
@@ -90,7 +91,7 @@ export const make = Effect.fnUntraced(function*(
       stateDir: at("state"),
       docker: { host: `unix://${at("docker.sock")}` },
       limits: { steadyTime: "50ms", pollInterval: "50ms", resumeTimeout: "30s" },
-      stacks: stackOf(kind, directory),
+      stacks,
       agent: { http: { socket: at("agent.sock") } }
     })
   )
