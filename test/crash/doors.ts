@@ -37,6 +37,8 @@ const http = (path: string, serve: (request: Http.IncomingMessage, response: Htt
 /** Resolves when it has left, or can leave no more. */
 const send = (response: Http.ServerResponse, { body, headers, status }: Answer) =>
   new Promise<void>((resolve) => {
+    // who has asked may be dead since long
+    if (response.closed || response.destroyed) return resolve()
     response.once("finish", resolve)
     response.once("close", resolve)
     response.writeHead(status, { ...body === undefined ? {} : { "content-type": "application/json" }, ...headers })

@@ -8,7 +8,7 @@ import * as Death from "./death.ts"
 import type * as Gate from "./gate.ts"
 import * as Holding from "./holding.ts"
 import * as Judge from "./judge.ts"
-import * as Kills from "./kills.ts"
+import type * as Kills from "./kills.ts"
 import * as Lanes from "./lanes.ts"
 
 const needs = ["flock"] as const
@@ -62,7 +62,7 @@ describe("two at once", () => {
 
   live("three recoveries at the death of a run: one start for each stop", needs, () =>
     Effect.gen(function*() {
-      const worlds = yield* Lanes.worlds("docker", 2)
+      const worlds = yield* Lanes.worlds("docker", 3)
       const results = yield* Lanes.each(worlds, places.slice(1), (world, where) =>
         Effect.gen(function*() {
           const since = Judge.mark(world)
