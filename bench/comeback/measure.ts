@@ -4,6 +4,7 @@
 import { Effect } from "effect"
 import * as Death from "../../test/crash/death.ts"
 import * as Holding from "../../test/crash/holding.ts"
+import * as Kills from "../../test/crash/kills.ts"
 import type { World } from "../../test/crash/world.ts"
 import type { App } from "./app.ts"
 
@@ -36,8 +37,7 @@ export const measure = Effect.fnUntraced(function*(world: World, app: App, name:
     yield* letGo
     yield* live.ended
     yield* Death.quiet(world, deadMan)
-    yield* world.agent.giveUp
-    yield* Death.eventually(() => Effect.runSync(world.agent.open).length === 0, "20 seconds")
+    yield* Kills.settled(world)
     return millis
   }))
 })

@@ -1,7 +1,7 @@
 /**
  * One kill -9 of a program in a pretended world, and what must be so afterwards.
  */
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import * as Traces from "../live/traces.ts"
 import * as Death from "./death.ts"
 import * as Gate from "./gate.ts"
@@ -72,10 +72,13 @@ export const recovered = Effect.fnUntraced(function*(world: World) {
 })
 
 /** What the dead one has asked for at the agent comes to its end: nobody follows it, so nobody can claim anything. */
-const settled = Effect.fnUntraced(function*(world: World) {
+export const settled = Effect.fnUntraced(function*(world: World) {
   yield* world.agent.giveUp
-  const isOver = () => Effect.runSync(world.agent.open).length === 0
-  return (yield* Death.eventually(isOver, limit)) ? [] : yield* world.agent.open
+  return yield* world.agent.open.pipe(
+    Effect.repeat({ until: (open) => open.length === 0, schedule: Schedule.spaced("5 millis") }),
+    Effect.timeoutTo({ duration: limit, onSuccess: () => Effect.succeed([]), onTimeout: () => world.agent.open }),
+    Effect.flatten
+  )
 })
 
 /** A kill, the way back, and every promise; with `next` a whole run after it. */
