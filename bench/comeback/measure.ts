@@ -2,10 +2,10 @@
  * One death of a run that holds the app down, and how long it takes until the app answers again.
  */
 import { Effect } from "effect"
-import * as Death from "../../test/crash/death.ts"
-import * as Holding from "../../test/crash/holding.ts"
-import * as Kills from "../../test/crash/kills.ts"
-import type { World } from "../../test/crash/world.ts"
+import * as Death from "../../test/kills/death.ts"
+import * as Holding from "../../test/kills/holding.ts"
+import * as Kills from "../../test/kills/kills.ts"
+import type { World } from "../../test/kills/world.ts"
 import type { App } from "./app.ts"
 
 export const deaths = ["sigterm", "dead-man", "recover"] as const
