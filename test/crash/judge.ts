@@ -39,7 +39,7 @@ const worldAfter = (said: Said) =>
     return [unit, last.startsWith("start") ? "running" : "stopped"] as const
   }))
 
-const policy = { resumeTimeout: Duration.seconds(1), steadyTime: Duration.millis(1) }
+const policy = { resumeTimeout: Duration.seconds(1), steadyTime: Duration.millis(1), deadline: Duration.minutes(1) }
 
 /** Recovers twice, as at boot and by a timer; answers with what was started, and what is down at the end. */
 const recovered = (stateDir: string, said: Said) =>

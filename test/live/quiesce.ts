@@ -13,6 +13,8 @@ import * as Canary from "../support/canary.ts"
 export const bin = Path.resolve("dist/bin.js")
 
 export interface Options {
+  /** Another build of the program. */
+  readonly bin?: string | undefined
   readonly cwd?: string | undefined
   readonly path?: string | undefined
   readonly env?: Readonly<Record<string, string>> | undefined
@@ -74,7 +76,7 @@ export const start = (
     Effect.gen(function*() {
       const begin = performance.now()
       const ended = yield* Deferred.make<Ended>()
-      const [program = process.execPath, ...words] = [...options.through ?? [], process.execPath, bin, ...argv]
+      const [program = process.execPath, ...words] = [...options.through ?? [], process.execPath, options.bin ?? bin, ...argv]
       const stderrTo = options.stderrTo === undefined ? "pipe" : Fs.openSync(options.stderrTo, "a")
       const child = ChildProcess.spawn(program, words, {
         cwd: options.cwd ?? "/",

@@ -33,6 +33,7 @@ const needs = {
   zstd: [has("zstd"), "zstd"],
   strace: [has("strace"), "strace"],
   flock: [has("flock"), "flock (util-linux)"],
+  perl: [has("perl"), "perl"],
   btrfs: [isRoot && has("mkfs.btrfs") && knows("btrfs"), "root, btrfs-progs and a kernel with btrfs"],
   xfs: [isRoot && has("mkfs.xfs") && knows("xfs"), "root, xfsprogs and a kernel with xfs"],
   mount: [isRoot && existsSync("/dev/loop-control"), "root and loop devices"],
