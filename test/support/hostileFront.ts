@@ -213,8 +213,8 @@ export const understood = (line: string): Understood | undefined => {
   const [tag, guest, runId, handle] = ["_tag", "guest", "runId", "handle"].map((key) => entries.get(key))
   if (entries.get("version") !== 1 || typeof guest !== "string" || !Object.hasOwn(vmids, guest)) return undefined
   const isRun = tag === "Run" || tag === "Resume"
-  const keys = ["_tag", "version", "guest", ...isRun ? ["runId"] : [], ...tag === "Resume" ? ["handle"] : []]
-  if (![...entries.keys()].every((key) => keys.includes(key))) return undefined
+  const keys = new Set(["_tag", "version", "guest", ...isRun ? ["runId"] : [], ...tag === "Resume" ? ["handle"] : []])
+  if (![...entries.keys()].every((key) => keys.has(key))) return undefined
   if (typeof tag !== "string" || !["Preflight", "Prepare", "Sweep", "Task", "Run", "Resume"].includes(tag)) {
     return undefined
   }

@@ -188,11 +188,18 @@ describe("a front that was taken over", () => {
         )
         yield* EngineServer.serve({ socket, guests }).pipe(Effect.provide(Logger.remove(Logger.defaultLogger)))
         const seed = yield* Effect.sync(() => Date.now() % 2 ** 31)
+        // a run of the one guest alone
+        const alone = "01932c07-209c-7000-8000-00000000abcd"
         const polite = ["web", "db"].map((guest): Attack => ({
           first: JSON.stringify({ _tag: "Run", version: 1, guest, runId: "01932c07-209c-7000-8000-000000000200" }),
           orders: [yes("ready"), yes("remember")],
           isHasty: false
         }))
+        polite.push({
+          first: JSON.stringify({ _tag: "Run", version: 1, guest: "db", runId: alone }),
+          orders: [yes("ready"), yes("remember")],
+          isHasty: false
+        })
         const hostile = FastCheck.sample(attack, { numRuns: 400, seed }).map((one) => ({
           ...one,
           orders: [yes("ready"), yes("remember")]
@@ -212,6 +219,22 @@ describe("a front that was taken over", () => {
           )
           assert.match(notes ?? "", /^\{\{guestname\}\} \(quiesce run [0-9a-f-]{36}\)$/)
         }
+        // what is another guest's is not followed, whatever is called its handle
+        const resume = (guest: string, handle: string) =>
+          Effect.map(
+            carryOut(socket, {
+              first: JSON.stringify({ _tag: "Resume", version: 1, guest, runId: alone, handle }),
+              orders: [],
+              isHasty: false
+            }),
+            ({ answers }) => answers.at(-1) ?? ""
+          )
+        const task = (id: string, type = "vzdump") => `UPID:pve1:0000AAAA:00001111:00002222:${type}:${id}:root@pam:`
+        assert.include(yield* resume("web", task("200")), "is no backup of guest 100")
+        assert.include(yield* resume("web", task("100", "qmdestroy")), "is no backup of guest 100")
+        assert.include(yield* resume("web", task("100")), "nobody knows how it ended")
+        assert.include(yield* resume("web", "own"), "the agent ended before vzdump was started")
+        assert.notInclude(yield* resume("db", "own"), "the agent ended before vzdump was started")
         // a task of somebody else, or of another guest, is not followed; nothing was made beside the two directories
         assert.sameMembers(Fs.readdirSync(host.stateDir), ["web", "db"])
       }),
