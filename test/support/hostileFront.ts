@@ -188,7 +188,11 @@ export interface Attack {
 
 export const attack: FastCheck.Arbitrary<Attack> = FastCheck.record({
   first: text,
-  orders: FastCheck.array(order, { minLength: 1, maxLength: 3 }),
+  orders: FastCheck.oneof(
+    FastCheck.array(order, { minLength: 1, maxLength: 3 }),
+    // as an honest front says them
+    FastCheck.constant(["{\"_tag\":\"Yes\",\"to\":\"ready\"}", "{\"_tag\":\"Yes\",\"to\":\"remember\"}"])
+  ),
   isHasty: FastCheck.integer({ min: 0, max: 9 }).map((n) => n === 0)
 })
 

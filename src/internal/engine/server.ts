@@ -125,6 +125,16 @@ const done = Effect.fnUntraced(function*(
   }
 })
 
+/** What a first line asks for, of a guest that there is; nothing else is looked at. */
+export const admit = <A>(
+  line: string,
+  guests: ReadonlyMap<string, A>
+): Option.Option<{ readonly request: Protocol.Request; readonly served: A }> =>
+  Option.flatMap(
+    Protocol.decodeRequest(line),
+    (request) => Option.map(Option.fromNullable(guests.get(request.guest)), (served) => ({ request, served }))
+  )
+
 /** Listens until the scope closes; then backups of vzdump go on by themselves, and those of the agent's own end. */
 export const serve = Effect.fnUntraced(function*(
   options: EngineServerOptions
@@ -147,15 +157,15 @@ export const serve = Effect.fnUntraced(function*(
       let isRejected = false
       const exchange = yield* Exchange.make(connection, () => void (isRejected = true))
       const line = Option.flatten(yield* Effect.timeoutOption(exchange.request, requestLimit))
-      const request = Option.flatMap(line, Protocol.decodeRequest)
-      const served = Option.flatMapNullable(request, ({ guest }) => guests.get(guest))
-      if (Option.isNone(request) || Option.isNone(served)) {
+      const admitted = Option.flatMap(line, (text) => admit(text, guests))
+      if (Option.isNone(admitted)) {
         if (Option.isSome(line) || isRejected) yield* warn
-        const reason = Option.isNone(request) ? "this line is no request" : "there is no such guest"
+        const reason = "this line is no request, or there is no such guest in the configuration of this side"
         return yield* exchange.end(isRejected ? undefined : { _tag: "Rejected", reason })
       }
+      const { request, served } = admitted.value
       const alive = Effect.forever(Effect.delay(exchange.tell({ _tag: "Alive" }), beat))
-      const answer = yield* done(request.value, served.value, exchange).pipe(
+      const answer = yield* done(request, served, exchange).pipe(
         Effect.catchAllDefect((defect) =>
           Effect.as(
             Effect.logError("a call of the front has failed", defect),
