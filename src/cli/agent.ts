@@ -1,5 +1,6 @@
 /**
- * `quiesce agent`: serves the guests of this host. `quiesce agent token`: lets one in.
+ * `quiesce agent`: serves the guests of this host. `quiesce agent engine`: does for it what needs root, when it is divided.
+ * `quiesce agent token`: lets a guest in.
  */
 import * as Command from "@effect/cli/Command"
 import { DateTime, Duration, Effect, Option, Redacted } from "effect"
@@ -7,7 +8,7 @@ import * as DurationText from "../domain/DurationText.ts"
 import { ExitCode } from "../domain/Report.ts"
 import { hint } from "../internal/suggest.ts"
 import type { ResolvedAgentFile } from "../layers/AgentConfigFile.ts"
-import { AgentWorkspace, type Serving } from "../layers/AgentWorkspace.ts"
+import { type AgentFailed, AgentWorkspace, type Serving } from "../layers/AgentWorkspace.ts"
 import { CommandFailed, UsageError } from "./errors.ts"
 import type { CommandRule } from "./grammar.ts"
 import * as Options from "./options.ts"
@@ -24,6 +25,7 @@ const tokenOptions = {
 }
 const description = {
   agent: "Serves the guests of this host: takes their backups, and tells them when the snapshot exists.",
+  engine: "The side of a divided agent that has root: takes the backups for 'quiesce agent', on engineSocket alone.",
   token: "Makes a token for a guest and prints it, this once. A guest has two at most: a third drops the oldest."
 }
 
@@ -38,6 +40,10 @@ const toText = ({ guests }: ResolvedAgentFile, { fingerprint, urls, withoutToken
     ...withoutToken.map((name) => `guest '${name}' has no token: quiesce agent token --guest ${name}\n`)
   ].join("")
 
+const cannotServe = Effect.mapError(({ busy, message }: AgentFailed) =>
+  new CommandFailed({ exitCode: busy ? ExitCode.busy : ExitCode.refused, reason: message })
+)
+
 const serve = Command.make(
   "agent",
   { config: options.config.option, json: options.json.option },
@@ -45,17 +51,32 @@ const serve = Command.make(
     const output = yield* Output
     const workspace = yield* AgentWorkspace
     const found = yield* load(config)
-    const serving = yield* workspace.serve(found).pipe(
-      Effect.mapError(({ busy, message }) =>
-        new CommandFailed({ exitCode: busy ? ExitCode.busy : ExitCode.refused, reason: message })
-      )
-    )
+    const serving = yield* cannotServe(workspace.serve(found))
     yield* output.stdout(
       json
         ? `${
           JSON.stringify({ type: "agent", schemaVersion: 1, guests: found.guests.map(({ name }) => name), ...serving })
         }\n`
         : toText(found, serving)
+    )
+    // until a signal
+    return yield* Effect.never
+  }, Effect.scoped)
+)
+
+const engine = Command.make(
+  "engine",
+  { config: options.config.option, json: options.json.option },
+  Effect.fn("agent engine command")(function*({ config, json }) {
+    const output = yield* Output
+    const workspace = yield* AgentWorkspace
+    const found = yield* load(config)
+    const { socket } = yield* cannotServe(workspace.serveEngine(found))
+    const guests = found.guests.map(({ name }) => name)
+    yield* output.stdout(
+      json
+        ? `${JSON.stringify({ type: "agent-engine", schemaVersion: 1, guests, socket })}\n`
+        : `takes the backups of ${guests.join(", ")}\nlistens on ${socket}\n`
     )
     // until a signal
     return yield* Effect.never
@@ -135,10 +156,13 @@ const token = Command.make(
   }, Effect.scoped)
 )
 
-export const command = serve.pipe(Command.withSubcommands([token]))
+export const command = serve.pipe(Command.withSubcommands([engine, token]))
 
 export const rule: CommandRule = {
   ...Options.leaf(description.agent, options),
   standalone: true,
-  subcommands: { token: Options.leaf(description.token, tokenOptions) }
+  subcommands: {
+    engine: Options.leaf(description.engine, options),
+    token: Options.leaf(description.token, tokenOptions)
+  }
 }

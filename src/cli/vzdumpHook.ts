@@ -59,8 +59,9 @@ const settingsOf = Effect.fnUntraced(function*(given: {
   return { socket, wait: wait.value, fails: withoutAnswer === "fail" } satisfies Settings
 })
 
-/** Its lines go to the log of the backup's task. */
-const say = (text: string) => Effect.flatMap(Output, (output) => output.stdout(`quiesce: ${text}\n`))
+/** Its lines go to the log of the backup's task. The agent's words may be those of a process without root: one line. */
+const say = (text: string) =>
+  Effect.flatMap(Output, (output) => output.stdout(`quiesce: ${text.replace(/[\s\p{C}]+/gu, " ")}\n`))
 
 const ask = Effect.fnUntraced(function*(vmid: number, { fails, socket, wait }: Settings) {
   const notQuiet = (problem: string) =>

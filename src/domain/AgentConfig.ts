@@ -42,6 +42,17 @@ export const GuestConfig = Schema.Struct({
 }).annotations(map(`one engine (${engines.join(", ")})`)).pipe(Schema.filter(exactlyOne("engine", engines)))
 export type GuestConfig = typeof GuestConfig.Type
 
+/** A group of the system: its name as `groupadd` allows it, or its number. */
+const GroupText = Schema.Union(Schema.Number, Schema.String).annotations({
+  message: () => ({ message: "expected the name or the number of a group", override: true })
+}).pipe(
+  Schema.filter((group) =>
+    /^(?:[a-z_][a-z0-9_-]{0,31}|\d{1,10})$/.test(String(group))
+      ? undefined
+      : "expected the name or the number of a group"
+  )
+)
+
 /** The only version of the file that this program reads. */
 export const version = 1
 
@@ -60,6 +71,18 @@ export const AgentFile = Schema.Struct({
       description: "A directory in which each guest has a UNIX socket, GUEST.sock. Who can open it is that guest."
     })
   ),
+  engineSocket: optional(
+    PathText.annotations({
+      description:
+        "The UNIX socket of `quiesce agent engine`, which does what needs root. With it `quiesce agent` needs no root."
+    })
+  ),
+  engineGroup: optional(
+    GroupText.annotations({ description: "Who may open that socket. Default: the group of its directory." })
+  ),
+  engineStateDir: optional(
+    PathText.annotations({ description: "Where `quiesce agent engine` keeps its own things: for root alone." })
+  ),
   jobs: optional(whole(1, 64).annotations({ description: "How many backups may run at once. Default: 1." })),
   readyTimeout: optional(
     duration("How long a slot is held for a guest that does not say that its app is down. Default: 10m.", "1 second")
@@ -71,5 +94,11 @@ export const AgentFile = Schema.Struct({
       Object.keys(guests).length === 0 ? "expected at least one guest; none is there" : undefined
     )
   )
-}).annotations(map("version and guests"))
+}).annotations(map("version and guests")).pipe(
+  Schema.filter(({ engineGroup, engineSocket, engineStateDir }) =>
+    engineSocket === undefined && (engineGroup !== undefined || engineStateDir !== undefined)
+      ? "expected engineSocket beside engineGroup and engineStateDir; it is missing"
+      : undefined
+  )
+)
 export type AgentFile = typeof AgentFile.Type

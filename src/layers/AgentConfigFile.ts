@@ -9,7 +9,7 @@ import type { VzdumpConfig } from "../domain/VzdumpConfig.ts"
 import { decode } from "../internal/yamlIssues.ts"
 import { type ResolvedSource, resolveSource } from "./ConfigAgents.ts"
 import { type ConfigFileError, ConfigInvalid } from "./ConfigFileError.ts"
-import { agentFile, defaultStateDir, find, type Host } from "./ConfigPlaces.ts"
+import { agentEngineFile, agentFile, defaultStateDir, find, type Host } from "./ConfigPlaces.ts"
 
 /** What takes the backups of a guest. */
 export type ResolvedEngine =
@@ -30,12 +30,22 @@ export interface ResolvedListen {
   readonly certificate: { readonly certificate: string; readonly key: string } | undefined
 }
 
+/** The division of an agent into two processes. */
+export interface ResolvedDivision {
+  readonly socket: string
+  /** A name or a number. */
+  readonly group: string | undefined
+  /** Of the side that has root. */
+  readonly stateDir: string
+}
+
 /** The configuration with every default and path filled in; all paths are absolute. */
 export interface ResolvedAgentFile {
   readonly file: string
   readonly stateDir: string
   readonly listen: ResolvedListen | undefined
   readonly sockets: string | undefined
+  readonly division: ResolvedDivision | undefined
   readonly jobs: number
   readonly readyTimeout: Duration.Duration
   readonly requestsPerMinute: number | undefined
@@ -60,9 +70,19 @@ export const parse = Effect.fn("AgentConfigFile.parse")(function*(text: string, 
         return { name, engine: { _tag: "Source", ...source } }
       })
   )
+  const { engineGroup, engineSocket, engineStateDir } = config
+  // two users of the system, whose homes say nothing: the same places whoever calls
+  const places = engineSocket === undefined ? host : { ...host, isRoot: true }
   const resolved: ResolvedAgentFile = {
     file,
-    stateDir: config.stateDir === undefined ? yield* defaultStateDir(agentFile, host) : absolute(config.stateDir),
+    stateDir: config.stateDir === undefined ? yield* defaultStateDir(agentFile, places) : absolute(config.stateDir),
+    division: engineSocket === undefined ? undefined : {
+      socket: absolute(engineSocket),
+      group: engineGroup === undefined ? undefined : `${engineGroup}`,
+      stateDir: engineStateDir === undefined
+        ? yield* defaultStateDir(agentEngineFile, places)
+        : absolute(engineStateDir)
+    },
     // an agent that only has sockets is not on the network
     listen: config.listen === undefined && config.sockets !== undefined ? undefined : {
       host: config.listen?.host ?? "0.0.0.0",

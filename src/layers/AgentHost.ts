@@ -6,23 +6,19 @@ import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import * as Certificate from "../internal/agent/certificate.ts"
 import * as Jobs from "../internal/agent/jobs.ts"
-import * as SnapshotEngine from "../internal/agent/snapshotEngine.ts"
 import { reasonOf } from "../internal/durable.ts"
-import { tryLock } from "../internal/flock.ts"
 import * as StateDir from "../internal/stateDir.ts"
 import type { VzdumpHost } from "../internal/vzdump/host.ts"
 import * as HookServer from "../internal/vzdump/hookServer.ts"
-import type { Engine } from "../services/Engine.ts"
 import { JobStore } from "../services/JobStore.ts"
-import { Snapshotter } from "../services/Snapshotter.ts"
 import { TokenStore } from "../services/TokenStore.ts"
-import { Transfer } from "../services/Transfer.ts"
 import type { ResolvedAgentFile, ResolvedGuest, ResolvedListen } from "./AgentConfigFile.ts"
+import * as AgentLock from "./AgentLock.ts"
 import * as AgentServer from "./AgentServer.ts"
 import { AgentFailed, type Serving } from "./AgentWorkspace.ts"
-import * as EngineVzdump from "./EngineVzdump.ts"
+import * as EngineSocket from "./EngineSocket.ts"
 import * as JobStoreFile from "./JobStoreFile.ts"
-import * as MainSource from "./MainSource.ts"
+import * as MainEngine from "./MainEngine.ts"
 import * as TokenStoreFile from "./TokenStoreFile.ts"
 
 /** What of this process and host the agent cannot know from its configuration. */
@@ -36,25 +32,20 @@ const failed = Effect.mapError((error: { readonly message: string }) =>
   new AgentFailed({ reason: error.message, busy: false })
 )
 
-/** Everything under the state directory that belongs to one guest alone. */
-const ofGuest = (stateDir: string, name: string) => Path.join(stateDir, "guests", name)
-
+/** The engine of a guest: in this process, or beyond the socket of a divided agent, where its tasks are looked for too. */
 const engineOf = Effect.fnUntraced(function*(
-  { engine, name }: ResolvedGuest,
-  stateDir: string,
+  guest: ResolvedGuest,
+  { division, stateDir }: ResolvedAgentFile,
   vzdumpHost: AgentHostOptions["vzdumpHost"]
-): Effect.fn.Return<Engine, AgentFailed, Scope.Scope> {
-  if (engine._tag === "Vzdump") return yield* EngineVzdump.make({ ...engine.vzdump, stateDir, host: vzdumpHost })
-  const own = ofGuest(stateDir, name)
-  yield* failed(Effect.forEach([Path.dirname(own), own], StateDir.ensure, { discard: true }))
-  const services = yield* Layer.build(MainSource.layer(engine, own))
-  return yield* SnapshotEngine.make({
-    source: engine.source,
-    stateDir: own,
-    transferDelay: "500 millis",
-    snapshotter: Context.get(services, Snapshotter),
-    transfer: Context.get(services, Transfer)
-  })
+) {
+  if (division === undefined) {
+    const engine = yield* failed(
+      MainEngine.make(guest, { runs: stateDir, own: MainEngine.ofGuest(stateDir, guest.name), vzdumpHost })
+    )
+    return { engine, task: undefined }
+  }
+  const survives = guest.engine._tag === "Vzdump"
+  return yield* EngineSocket.make({ socket: division.socket, guest: guest.name, survives })
 })
 
 const readPem = (file: string) =>
@@ -69,43 +60,43 @@ const certificateOf = Effect.fnUntraced(function*({ certificate }: ResolvedListe
   return yield* failed(Certificate.check(given, { cert: certificate.certificate, key: certificate.key }))
 })
 
-/** One agent at a time in a state directory: two would both go on with the same backups. */
-const takeTheLock = Effect.fnUntraced(function*(stateDir: string) {
-  yield* failed(StateDir.ensure(stateDir))
-  if (yield* failed(tryLock(Path.join(stateDir, "lock")))) return
-  return yield* new AgentFailed({ reason: `another agent uses the state directory ${stateDir}`, busy: true })
-})
-
 /** Serves until the scope closes. Backups of vzdump go on by themselves then; those of the agent's own engines end. */
 export const serve = Effect.fn("AgentHost.serve")(function*(
   config: ResolvedAgentFile,
   options: AgentHostOptions
 ): Effect.fn.Return<Serving, AgentFailed, Scope.Scope> {
   const { connections, requestsPerMinute, stateDir } = config
-  yield* takeTheLock(stateDir)
+  yield* AgentLock.take(stateDir)
+  if (config.division !== undefined && process.geteuid?.() === 0) {
+    yield* Effect.logWarning("this side of a divided agent needs no root, and has it: run it as a user of its own")
+  }
   const stores = yield* Layer.build(
     Layer.merge(JobStoreFile.layer({ stateDir }), TokenStoreFile.layer({ stateDir }))
   )
   const slots = yield* Effect.makeSemaphore(config.jobs)
   const guests = yield* Effect.forEach(config.guests, (guest) =>
     Effect.gen(function*() {
+      const { engine, task } = yield* engineOf(guest, config, options.vzdumpHost)
       const jobs = yield* Jobs.make({
         guest: guest.name,
-        engine: yield* engineOf(guest, stateDir, options.vzdumpHost),
+        engine,
         store: Context.get(stores, JobStore),
         slots,
         readyTimeout: config.readyTimeout,
         cancelLate: false
       })
-      return { jobs, vmid: guest.engine._tag === "Vzdump" ? guest.engine.vzdump.vmid : undefined, name: guest.name }
+      const vmid = guest.engine._tag === "Vzdump" ? guest.engine.vzdump.vmid : undefined
+      return { jobs, task, vmid, name: guest.name }
     }))
 
   const byVmid = new Map(guests.flatMap(({ jobs, vmid }) => vmid === undefined ? [] : [[vmid, jobs] as const]))
+  const tasks = new Map(guests.flatMap(({ name, task }) => task === undefined ? [] : [[name, task] as const]))
   if (byVmid.size > 0) {
     yield* failed(HookServer.serve({
       socket: Path.join(stateDir, "hook.sock"),
       guests: byVmid,
-      host: options.vzdumpHost
+      host: options.vzdumpHost,
+      ...config.division === undefined ? {} : { task: (guest: string) => tasks.get(guest) ?? Effect.succeedNone }
     }))
   }
   if (config.sockets !== undefined) yield* failed(StateDir.ensure(config.sockets))

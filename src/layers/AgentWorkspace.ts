@@ -33,4 +33,8 @@ export class AgentWorkspace extends Context.Tag("quiesce/layers/AgentWorkspace")
   readonly tokens: (config: ResolvedAgentFile) => Effect.Effect<TokenStore["Type"], never, Scope.Scope>
   /** Serves until the scope closes. */
   readonly serve: (config: ResolvedAgentFile) => Effect.Effect<Serving, AgentFailed, Scope.Scope>
+  /** The side of a divided agent that has root. Serves until the scope closes. */
+  readonly serveEngine: (
+    config: ResolvedAgentFile
+  ) => Effect.Effect<{ readonly socket: string }, AgentFailed, Scope.Scope>
 }>() {}

@@ -34,6 +34,9 @@ export const agentFile: FileKind = {
   state: "quiesce-agent"
 }
 
+/** The same file, read by the side of a divided agent that has root: it keeps its things elsewhere. */
+export const agentEngineFile: FileKind = { ...agentFile, state: "quiesce-agent-engine" }
+
 /** What of this process decides where files are: the boundary gives it. */
 export interface Host {
   readonly cwd: string

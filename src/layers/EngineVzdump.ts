@@ -5,7 +5,7 @@
  * is found by its UPID; it is followed, and never ended.
  */
 import { Clock, Effect, Either, Option, Schedule, Schema } from "effect"
-import { taskLogPath, Upid } from "../domain/Upid.ts"
+import { decode, taskLogPath, Upid } from "../domain/Upid.ts"
 import { isExecutable } from "../internal/executable.ts"
 import * as Command from "../internal/vzdump/command.ts"
 import * as Ends from "../internal/vzdump/ends.ts"
@@ -88,6 +88,10 @@ const engineOf = (options: EngineVzdumpOptions): Engine => {
   const resume = Effect.fn("EngineVzdump.resume")(function*(job: EngineJob, handle: string | undefined) {
     const upid = Schema.decodeUnknownOption(Upid)(handle)
     if (Option.isSome(upid)) {
+      const { id, type } = decode(upid.value)
+      if (type !== "vzdump" || (id !== "" && id !== `${vmid}`)) {
+        return yield* new EngineFailed({ reason: `the task ${upid.value} is no backup of guest ${vmid}` })
+      }
       const log = taskLogPath(upid.value, host.tasksDir)
       return yield* follow(job, { vmid, log, watched: log, ended: Ends.ofTask(upid.value) })
     }

@@ -25,6 +25,8 @@ export const layer = (
           Effect.map(Context.get(TokenStore))
         ),
       serve: (config) =>
-        Effect.flatMap(Effect.promise(() => import("./AgentHost.ts")), ({ serve }) => serve(config, options))
+        Effect.flatMap(Effect.promise(() => import("./AgentHost.ts")), ({ serve }) => serve(config, options)),
+      serveEngine: (config) =>
+        Effect.flatMap(Effect.promise(() => import("./AgentEngine.ts")), ({ serve }) => serve(config, options))
     }))
   )

@@ -8,17 +8,23 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Layer, Logger } from "effect"
 import type { VzdumpHost } from "../../src/internal/vzdump/host.ts"
 import * as AgentConfigFile from "../../src/layers/AgentConfigFile.ts"
+import * as AgentEngine from "../../src/layers/AgentEngine.ts"
 import * as AgentHost from "../../src/layers/AgentHost.ts"
 
 export interface AgentHostTask {
   readonly config: string
   readonly host: VzdumpHost
+  /** Of a divided agent. Default: the front, or all of it. */
+  readonly side?: "engine"
 }
 
-const main = ({ config, host }: AgentHostTask) =>
+const main = ({ config, host, side }: AgentHostTask) =>
   Effect.scoped(Effect.gen(function*() {
     const found = yield* AgentConfigFile.load(config, { cwd: "/", home: "/nonexistent", isRoot: true })
-    const serving = yield* AgentHost.serve(found, { version: "test", vzdumpHost: host })
+    const options = { version: "test", vzdumpHost: host }
+    const serving = side === "engine"
+      ? yield* AgentEngine.serve(found, options)
+      : yield* AgentHost.serve(found, options)
     yield* Effect.sync(() => process.stdout.write(`${JSON.stringify(serving)}\n`))
     return yield* Effect.never
   }))

@@ -13,6 +13,7 @@ import { agentClientContract, type AgentScript, type AgentSubject } from "../../
 import * as Pve from "../lab/proxmox/server.ts"
 import { sample } from "../lab/proxmox/tasks.ts"
 import { jobsOf, serve, type Way } from "../support/agentServer.ts"
+import { divide } from "../support/divided.ts"
 import { live, type Need } from "../support/live.ts"
 import { stepStorage } from "../support/stepEngine.ts"
 
@@ -36,10 +37,11 @@ const local: Harness = Effect.fnUntraced(function*(script) {
   }
 })
 
-const http = (way: Way): Harness =>
+const http = (way: Way, isDivided = false): Harness =>
   Effect.fnUntraced(function*(script) {
     const { controls, engine } = yield* stepStorage
-    const jobs = yield* jobsOf("web1", engine, script.readyTimeout)
+    const used = isDivided ? (yield* divide(engine)).engine : engine
+    const jobs = yield* jobsOf("web1", used, script.readyTimeout)
     const server = yield* serve({ guests: new Map([["web1", jobs]]), ways: [way] })
     const context = yield* Layer.build(AgentClientHttp.layer(
       way === "socket"
@@ -98,4 +100,5 @@ keeps("in this process", [], local)
 keeps("over TLS", ["openssl"], http("tls"))
 keeps("over TCP to this machine", [], http("plain"))
 keeps("over a UNIX socket", [], http("socket"))
+keeps("over TCP, with the engine beyond a socket", [], http("plain", true))
 keeps("Proxmox VE itself", [], proxmox)

@@ -71,6 +71,7 @@ describe("the configuration of an agent", () => {
         stateDir: "/var/lib/quiesce-agent",
         listen: { host: "0.0.0.0", port: 8443, certificate: undefined },
         sockets: undefined,
+        division: undefined,
         jobs: 1,
         readyTimeout: Duration.minutes(10),
         requestsPerMinute: undefined,

@@ -51,6 +51,8 @@ export interface SiteOptions {
   /** The program that is the agent and the host that it is on, in place of the binary. */
   readonly host?: { readonly program: string; readonly paths: AgentHostTask["host"] }
   readonly env?: Readonly<Record<string, string>>
+  /** Two processes: the front as nobody, and the engine's side as root. Needs root. */
+  readonly isDivided?: boolean
 }
 
 /** A process that is the agent. */
@@ -99,6 +101,11 @@ export interface Site {
   readonly restart: Effect.Effect<Agent, LabError, Scope.Scope>
   /** kill -9, and the wait for the end. */
   readonly kill9: Effect.Effect<void>
+  /** The side of a divided agent that has root. */
+  readonly engine: () => Agent
+  /** Of all its processes. */
+  readonly pids: () => ReadonlyArray<number>
+  readonly restartEngine: Effect.Effect<Agent, LabError, Scope.Scope>
   readonly token: (...words: ReadonlyArray<string>) => Effect.Effect<Quiesce.Ended>
 }
 
@@ -144,7 +151,10 @@ const jobsIn = (directory: string): ReadonlyArray<JobRecord> =>
       })
   )
 
-const spawnAgent = (argv: Argv, options: { readonly path: string; readonly env: SiteOptions["env"] }) =>
+const spawnAgent = (
+  argv: Argv,
+  options: { readonly path: string; readonly env: SiteOptions["env"]; readonly uid: number | undefined }
+) =>
   Effect.acquireRelease(
     Effect.gen(function*() {
       const [program, ...args] = argv
@@ -159,7 +169,8 @@ const spawnAgent = (argv: Argv, options: { readonly path: string; readonly env: 
           RESTIC_PASSWORD: Canary.password,
           ...options.env
         },
-        stdio: ["ignore", "pipe", "pipe"]
+        stdio: ["ignore", "pipe", "pipe"],
+        ...options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }
       })
       let log = ""
       let said = ""
@@ -205,6 +216,8 @@ const plantKeys = (stateDir: string) => {
   }
 }
 
+const nobody = 65534
+
 /** In memory where this user can mount it. */
 const home = process.getuid?.() === 0 ? tmpfs(200) : workDirectory
 
@@ -223,7 +236,14 @@ export const make = Effect.fnUntraced(function*(options: SiteOptions = {}) {
   yield* Canary.guard(root)
   const directory = Path.join(root, "host")
   const stateDir = Path.join(directory, "state")
+  const uid = options.isDivided === true ? nobody : undefined
   Fs.mkdirSync(directory)
+  if (uid !== undefined) {
+    for (const own of [stateDir, Path.join(root, "sockets")]) {
+      Fs.mkdirSync(own, { mode: 0o700 })
+      Fs.chownSync(own, uid, uid)
+    }
+  }
   const path = `${process.env["PATH"] ?? "/usr/bin:/bin"}:/usr/sbin:/sbin`
   const hooks = yield* Hooks.make(directory, path)
   const btrfs = path.split(":").map((place) => Path.join(place, "btrfs")).find((file) => Fs.existsSync(file)) ?? "btrfs"
@@ -270,19 +290,43 @@ export const make = Effect.fnUntraced(function*(options: SiteOptions = {}) {
       listen: { host: "127.0.0.1", port },
       sockets: Path.join(root, "sockets"),
       requestsPerMinute: 10_000,
+      ...uid === undefined ? {} : {
+        engineSocket: Path.join(directory, "run", "engine.sock"),
+        engineGroup: uid,
+        engineStateDir: Path.join(directory, "engine")
+      },
       guests: Object.fromEntries(guests.map((guest) => [guest.name, engineOf(guest)])),
       ...options.agent
     }, { lineWidth: 0 })
   )
-  const token: Site["token"] = (...words) => Quiesce.run(["agent", "token", ...words, "--config", config], { path })
+  const token: Site["token"] = (...words) =>
+    Quiesce.run(["agent", "token", ...words, "--config", config], { path, uid })
 
   let present: Agent | undefined
   const agent = () => present ?? assert.fail("there is no agent")
   const argv: Argv = options.host === undefined
     ? [process.execPath, Quiesce.bin, "agent", "--config", config, "--json"]
     : [process.execPath, options.host.program, JSON.stringify({ config, host: options.host.paths })]
+  const engineArgv: Argv = options.host === undefined
+    ? [process.execPath, Quiesce.bin, "agent", "engine", "--config", config, "--json"]
+    : [process.execPath, options.host.program, JSON.stringify({ config, host: options.host.paths, side: "engine" })]
+  let side: Agent | undefined
+  const restartEngine: Site["restartEngine"] = Effect.gen(function*() {
+    const { child, ended, first, log } = yield* spawnAgent(engineArgv, {
+      path: hooks.path,
+      env: options.env,
+      uid: undefined
+    })
+    yield* first
+    side = { pid: child.pid ?? 0, fingerprint: "", log, signal: (name) => void child.kill(name), ended }
+    return side
+  })
   const restart: Site["restart"] = Effect.gen(function*() {
-    const { child, ended, first, log } = yield* spawnAgent(argv, { path: hooks.path, env: options.env })
+    const { child, ended, first, log } = yield* spawnAgent(argv, {
+      path: uid === undefined ? hooks.path : path,
+      env: options.env,
+      uid
+    })
     const line = yield* first
     present = {
       pid: child.pid ?? 0,
@@ -301,6 +345,7 @@ export const make = Effect.fnUntraced(function*(options: SiteOptions = {}) {
     Fs.writeFileSync(file, stdout, { mode: 0o600 })
     Canary.plant(stdout.trim().split("~")[1] ?? "", file)
   }
+  if (uid !== undefined) yield* restartEngine
   const { fingerprint } = yield* restart
   plantKeys(stateDir)
 
@@ -367,6 +412,9 @@ export const make = Effect.fnUntraced(function*(options: SiteOptions = {}) {
       signal("SIGKILL")
       return ended
     }),
+    pids: () => [present, side].flatMap((one) => one === undefined ? [] : [one.pid]),
+    engine: () => side ?? assert.fail("the agent is not divided"),
+    restartEngine,
     token
   }
   return site
@@ -408,7 +456,7 @@ export const orphans = (site: Site): ReadonlyArray<string> =>
     ),
     ...Traces.everything(guest)
   ]).concat(
-    Traces.processes(site.root).filter(({ pid }) => pid !== site.agent().pid).map(({ argv }) => argv.join(" "))
+    Traces.processes(site.root).filter(({ pid }) => !site.pids().includes(pid)).map(({ argv }) => argv.join(" "))
   )
 
 /** Waits until nothing of any backup is left, and says what is after the limit. */

@@ -76,7 +76,12 @@ export const start = (
     Effect.gen(function*() {
       const begin = performance.now()
       const ended = yield* Deferred.make<Ended>()
-      const [program = process.execPath, ...words] = [...options.through ?? [], process.execPath, options.bin ?? bin, ...argv]
+      const [program = process.execPath, ...words] = [
+        ...options.through ?? [],
+        process.execPath,
+        options.bin ?? bin,
+        ...argv
+      ]
       const stderrTo = options.stderrTo === undefined ? "pipe" : Fs.openSync(options.stderrTo, "a")
       const child = ChildProcess.spawn(program, words, {
         cwd: options.cwd ?? "/",

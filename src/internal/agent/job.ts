@@ -148,7 +148,7 @@ export const begun = (job: Job): Effect.Effect<void> =>
   )
 
 /** At most four changes a second, and the last one. */
-const throttled = (publishProgress: (progress: Progress) => Effect.Effect<void>) =>
+export const throttled = (publishProgress: (progress: Progress) => Effect.Effect<void>) =>
   Effect.map(
     Ref.make({ at: Number.NEGATIVE_INFINITY, bytes: -1 }),
     (last) => (progress: Progress) =>

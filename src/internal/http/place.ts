@@ -84,7 +84,12 @@ export const bindPort = (
 export const bindSocket = Effect.fnUntraced(
   function*(
     server: Net.Server,
-    { mode, socket }: { readonly socket: string; readonly mode: number }
+    { group, mode, socket }: {
+      readonly socket: string
+      readonly mode: number
+      /** The id of the group that the mode speaks of. Default: ours. */
+      readonly group?: number | undefined
+    }
   ): Effect.fn.Return<void, ListenFailed, Scope.Scope> {
     // 10: the directory in which it is made
     if (Buffer.byteLength(socket) > longestPath || Buffer.byteLength(Path.dirname(socket)) > longestPath - 10) {
@@ -99,6 +104,8 @@ export const bindSocket = Effect.fnUntraced(
         Effect.gen(function*() {
           const made = Path.join(directory, "s")
           yield* listen(server, socket, { path: made })
+          // before the mode: chown(2) may clear bits, and the wrong group must never have been let in
+          if (group !== undefined) yield* attempt(() => Fs.chown(made, process.geteuid?.() ?? 0, group))
           yield* attempt(() => Fs.chmod(made, mode))
           const { ino } = yield* attempt(() => Fs.lstat(made))
           yield* attempt(() => Fs.rename(made, socket))

@@ -1,7 +1,7 @@
 /**
  * Where the hook of vzdump asks: a socket of this host, for root alone.
  */
-import { Effect, FiberSet, Option, Schema, type Scope } from "effect"
+import { Effect, Either, FiberSet, Option, Schema, type Scope } from "effect"
 import * as Fs from "node:fs/promises"
 import * as Net from "node:net"
 import * as Path from "node:path"
@@ -28,6 +28,8 @@ export interface HookServerOptions {
   /** The backups of the guests by their vmid. */
   readonly guests: ReadonlyMap<number, Pick<Jobs, "guest" | "hosted">>
   readonly host?: Partial<Host.VzdumpHost> | undefined
+  /** The vzdump that runs on the host, for whoever cannot look for himself. `guest` is who is asked for. */
+  readonly task?: ((guest: string) => Effect.Effect<Option.Option<Upid.Upid>, { readonly message: string }>) | undefined
 }
 
 /** A question is asked at once. */
@@ -37,13 +39,17 @@ const maxConnections = 32
 const patience = 5_000
 
 const answerOf = Effect.fn("HookServer.answer")(function*(
-  { guests, host }: HookServerOptions,
+  { guests, host, task = () => Tasks.present({ ...Host.defaults, ...host }) }: HookServerOptions,
   { vmid, waitMs }: HookQuestion
 ): Effect.fn.Return<HookAnswer> {
   const jobs = guests.get(vmid)
   if (jobs === undefined) return { _tag: "NotOurs" }
   const { guest } = jobs
-  const upid = yield* Tasks.present({ ...Host.defaults, ...host })
+  const found = yield* Effect.either(task(guest))
+  if (Either.isLeft(found)) {
+    return { _tag: "NotQuiet", guest, reason: `the task of this vzdump was not found: ${found.left.message}` }
+  }
+  const upid = found.right
   if (Option.isNone(upid)) {
     return { _tag: "NotQuiet", guest, reason: "the task of this vzdump was not found: no UPID of one that runs" }
   }
