@@ -13,6 +13,7 @@ import { Process } from "./cli/Process.ts"
 import { version } from "./cli/version.ts"
 import * as Main from "./layers/Main.ts"
 import * as MainAgentHost from "./layers/MainAgentHost.ts"
+import * as SupervisorSystemd from "./layers/SupervisorSystemd.ts"
 
 /** The directory may have been removed, the user may have no home: neither is a reason not to recover. */
 const orRoot = (find: () => string) => {
@@ -38,6 +39,7 @@ const live = Layer.merge(
     NodePath.layer,
     NodeTerminal.layer,
     Output.layerProcess,
+    SupervisorSystemd.layer.pipe(Layer.provide(StderrLogger.layer)),
     StderrLogger.layer
   ))
 )

@@ -8,10 +8,12 @@ import { ExitCode } from "../domain/Report.ts"
 import { hint } from "../internal/suggest.ts"
 import type { ResolvedAgentFile } from "../layers/AgentConfigFile.ts"
 import { AgentWorkspace, type Serving } from "../layers/AgentWorkspace.ts"
+import { Supervisor } from "../services/Supervisor.ts"
 import { CommandFailed, UsageError } from "./errors.ts"
 import type { CommandRule } from "./grammar.ts"
 import * as Options from "./options.ts"
 import { Output } from "./Output.ts"
+import { supervised } from "./supervised.ts"
 
 const options = { config: Options.agentConfig, json: Options.json }
 const tokenOptions = {
@@ -57,8 +59,11 @@ const serve = Command.make(
         }\n`
         : toText(found, serving)
     )
+    const supervisor = yield* Supervisor
+    yield* supervisor.status(`serves ${found.guests.map(({ name }) => name).join(", ")}`)
+    yield* supervisor.ready
     // until a signal
-    return yield* Effect.never
+    return yield* supervised(Effect.never)
   }, Effect.scoped)
 )
 
