@@ -34,6 +34,7 @@ const needs = {
   mount: [isRoot && existsSync("/dev/loop-control"), "root and loop devices"],
   docker: [isRoot && has("dockerd") && has("busybox"), "root, dockerd (docker.io) and busybox-static"],
   openssl: [has("openssl"), "openssl"],
+  systemdAnalyze: [has("systemd-analyze"), "systemd-analyze (systemd)"],
   nspawn: [isRoot && has("systemd-nspawn"), "root and systemd-nspawn (systemd-container)"],
   podman: [isRoot && has("podman"), "root and podman"],
   restic: [has("restic"), "restic"],
