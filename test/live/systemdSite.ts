@@ -3,8 +3,8 @@
  *
  * The units run without root, so the app is asked over a socket that their group may open, as that of Docker is.
  */
-import { assert } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
+import * as assert from "node:assert/strict"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as Machine from "../lab/systemd/machine.ts"
@@ -166,7 +166,7 @@ export const make = Effect.fn("SystemdSite.make")(function*() {
     yield* call("systemctl", "daemon-reload")
     yield* call("systemctl", "restart", "app.service")
     yield* until("the app is up", Effect.map(show("app.service", "ActiveState"), (state) => state === "active"))
-    assert.deepStrictEqual(markers(), [])
+    assert.deepEqual(markers(), [])
     Fs.writeFileSync(at("srv/log"), "up\n")
   })
   const isHeld = Effect.sync(() => log().at(-1) === "down" && markers().length > 0)
@@ -192,8 +192,8 @@ export const make = Effect.fn("SystemdSite.make")(function*() {
       "the app is back, and no marker is left",
       Effect.sync(() => log().at(-1) === "up" && markers().length === 0)
     )
-    assert.strictEqual(yield* show("app.service", "ActiveState"), "active")
-    assert.deepStrictEqual(log(), ["up", "down", "up"])
+    assert.equal(yield* show("app.service", "ActiveState"), "active")
+    assert.deepEqual(log(), ["up", "down", "up"])
   })
   const site: Site = { ...machine, log, markers, flag, dropIn, until, fresh, held, isBack }
   return site
