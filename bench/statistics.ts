@@ -24,3 +24,7 @@ export const rotated = <A>(list: ReadonlyArray<A>, by: number): ReadonlyArray<A>
   const start = by % list.length
   return [...list.slice(start), ...list.slice(0, start)]
 }
+
+/** The value below which this part of the values lies (nearest rank). NaN of none. */
+export const quantile = (values: ReadonlyArray<number>, part: number): number =>
+  [...values].sort((a, b) => a - b)[Math.max(0, Math.ceil(values.length * part) - 1)] ?? Number.NaN

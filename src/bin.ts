@@ -14,6 +14,7 @@ import { version } from "./cli/version.ts"
 import * as ClockBoot from "./layers/ClockBoot.ts"
 import * as Main from "./layers/Main.ts"
 import * as MainAgentHost from "./layers/MainAgentHost.ts"
+import * as SupervisorSystemd from "./layers/SupervisorSystemd.ts"
 
 /** The directory may have been removed, the user may have no home: neither is a reason not to recover. */
 const orRoot = (find: () => string) => {
@@ -40,6 +41,7 @@ const live = Layer.merge(
     NodePath.layer,
     NodeTerminal.layer,
     Output.layerProcess,
+    SupervisorSystemd.layer.pipe(Layer.provide(StderrLogger.layer)),
     StderrLogger.layer
   ))
 )

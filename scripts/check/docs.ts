@@ -52,6 +52,11 @@ const unshownExamples = (documents: ReadonlyArray<Document>): ReadonlyArray<Find
     !documents.some(({ blocks }) => blocks.some(({ file }) => file?.split("#")[0] === path))
   ).map((path) => `${path}: no document shows it`)
 
+/** Every unit and drop-in is told of. */
+const untoldUnits = (readme: Document): ReadonlyArray<Finding> =>
+  readdirSync("systemd").filter((name) => !readme.text.includes(name))
+    .map((name) => `systemd/${name}: README.md does not mention it`)
+
 const exitCodes = (readme: Document): ReadonlyArray<Finding> => {
   const said = readme.rows.flatMap(([code = ""]) => [...code.matchAll(/^`(\d+)`|(?<=, )`(\d+)`/g)]).map(([text]) =>
     Number(text.replaceAll("`", ""))
@@ -172,6 +177,7 @@ const findings = [
       .flatMap((look) => look(document))
   ),
   ...unshownExamples(documents),
+  ...untoldUnits(readme),
   ...exitCodes(readme),
   ...configurationKeys(readme),
   ...labels(readme),

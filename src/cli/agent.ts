@@ -9,10 +9,12 @@ import { ExitCode } from "../domain/Report.ts"
 import { hint } from "../internal/suggest.ts"
 import type { ResolvedAgentFile } from "../layers/AgentConfigFile.ts"
 import { type AgentFailed, AgentWorkspace, type Serving } from "../layers/AgentWorkspace.ts"
+import { Supervisor } from "../services/Supervisor.ts"
 import { CommandFailed, UsageError } from "./errors.ts"
 import type { CommandRule } from "./grammar.ts"
 import * as Options from "./options.ts"
 import { Output } from "./Output.ts"
+import { supervised } from "./supervised.ts"
 
 const options = { config: Options.agentConfig, json: Options.json }
 const tokenOptions = {
@@ -44,6 +46,14 @@ const cannotServe = Effect.mapError(({ busy, message }: AgentFailed) =>
   new CommandFailed({ exitCode: busy ? ExitCode.busy : ExitCode.refused, reason: message })
 )
 
+/** Until a signal. */
+const stay = Effect.fnUntraced(function*(status: string) {
+  const supervisor = yield* Supervisor
+  yield* supervisor.status(status)
+  yield* supervisor.ready
+  return yield* supervised(Effect.never)
+})
+
 const serve = Command.make(
   "agent",
   { config: options.config.option, json: options.json.option },
@@ -59,8 +69,7 @@ const serve = Command.make(
         }\n`
         : toText(found, serving)
     )
-    // until a signal
-    return yield* Effect.never
+    return yield* stay(`serves ${found.guests.map(({ name }) => name).join(", ")}`)
   }, Effect.scoped)
 )
 
@@ -78,8 +87,7 @@ const engine = Command.make(
         ? `${JSON.stringify({ type: "agent-engine", schemaVersion: 1, guests, socket })}\n`
         : `takes the backups of ${guests.join(", ")}\nlistens on ${socket}\n`
     )
-    // until a signal
-    return yield* Effect.never
+    return yield* stay(`takes the backups of ${guests.join(", ")}`)
   }, Effect.scoped)
 )
 

@@ -11,12 +11,14 @@ import type { QuiesceOptions } from "../programs/quiesce.ts"
 import { watch } from "../programs/watch.ts"
 import { LiveStatus } from "../services/LiveStatus.ts"
 import { ReportStore } from "../services/ReportStore.ts"
+import { Supervisor } from "../services/Supervisor.ts"
 import * as Common from "./common.ts"
 import { CommandFailed, UsageError } from "./errors.ts"
 import * as Options from "./options.ts"
 import { Output } from "./Output.ts"
 import { perform } from "./perform.ts"
 import { Process } from "./Process.ts"
+import { supervised } from "./supervised.ts"
 import * as WatchText from "./watchText.ts"
 
 /** A daemon that could never do anything is a mistake of the file. */
@@ -32,11 +34,15 @@ const checkPurpose = ({ agent, file, watch }: ResolvedConfig) =>
 const daemon = Effect.fnUntraced(function*({ policy, watch: wanted }: ResolvedConfig, json: boolean) {
   const output = yield* Output
   const process = yield* Process
+  const supervisor = yield* Supervisor
   const shown = Context.pick(Output, ReportStore, LiveStatus)(
     yield* Effect.context<Output | ReportStore | LiveStatus>()
   )
   const tell = (event: WatchEvent) =>
     (json ? output.stdout(`${JSON.stringify(event)}\n`) : output.stderr(WatchText.line(event))).pipe(
+      Effect.zipRight(supervisor.status(WatchText.words(event))),
+      // it has the daemon's claim, and recovers next; an app that does not come up is no reason to be ended
+      Effect.zipRight(event.event === "started" ? supervisor.ready : Effect.void),
       Effect.zipRight(
         event.event === "stopped" && event.down ? process.concluded(ExitCode.appDown) : Effect.void
       )
@@ -63,7 +69,7 @@ export const command = Command.make(
     const found = yield* Common.load(config)
     yield* checkPurpose(found)
     const services = yield* workspace.services(found)
-    return yield* Effect.provide(daemon(found, json), services)
+    return yield* supervised(Effect.provide(daemon(found, json), services))
   }, Effect.scoped)
 )
 

@@ -20,7 +20,8 @@ const outcomes = {
   "resume-failed": "THE APP IS NOT UP"
 } as const
 
-const words = (event: WatchEvent): string => {
+/** The event in words. */
+export const words = (event: WatchEvent): string => {
   switch (event.event) {
     case "started":
       return "watching"

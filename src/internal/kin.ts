@@ -6,6 +6,7 @@
  */
 import { Duration, Effect, Schedule } from "effect"
 import * as Fs from "node:fs/promises"
+import { unsupervised } from "./supervision.ts"
 
 const variable = "QUIESCE_KIN"
 
@@ -22,10 +23,10 @@ export const environment = (kin: Kin): Readonly<Record<string, string>> => ({ [v
 
 /**
  * An environment without a mark: what this program starts must not pass for what it was itself started for, and a
- * daemon would carry the mark for ever.
+ * daemon would carry the mark for ever. Nor is it this service.
  */
 export const unmarked = (environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv => ({
-  ...environment,
+  ...unsupervised(environment),
   [variable]: undefined
 })
 

