@@ -1,4 +1,4 @@
 import { all } from "./fuzz.ts"
 import { config } from "./targets/config.ts"
 
-all(config, 1_000)
+all(config, 300)

@@ -5,6 +5,8 @@
 import { it } from "@effect/vitest"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import * as V8 from "node:v8"
+import * as Vm from "node:vm"
 import { Worker } from "node:worker_threads"
 import { type Random, random } from "./random.ts"
 
@@ -26,6 +28,12 @@ const slow = 2_000
 const heap = 400 * 1024 * 1024
 /** Seconds without an input being done, after which it never will be. */
 const hung = 100
+
+/** Garbage is no leak. */
+const collect = () => {
+  V8.setFlagsFromString("--expose-gc")
+  Vm.runInNewContext("gc()")
+}
 
 const shown = (input: unknown): string => {
   const text = Buffer.isBuffer(input) ? `base64 ${input.toString("base64")}` : JSON.stringify(input)
@@ -57,8 +65,10 @@ const fuzz = async (name: string, target: Target, runs: number): Promise<void> =
   const seed = seedOf(process.env["SEED"])
   const only = process.env["ONLY"]
   const dog = watchdog(name, seed)
+  collect()
   const before = process.memoryUsage().heapUsed
   let breath = performance.now()
+  let isAsync = false
   // most inputs end in an error, and most of the time would be spent on where it was made
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = 0
@@ -76,7 +86,10 @@ const fuzz = async (name: string, target: Target, runs: number): Promise<void> =
     const once = async () => {
       const began = performance.now()
       const done = target.check(input, random(seed, index))
-      if (done !== undefined) await done
+      if (done !== undefined) {
+        isAsync = true
+        await done
+      }
       return performance.now() - began
     }
     try {
@@ -96,13 +109,13 @@ const fuzz = async (name: string, target: Target, runs: number): Promise<void> =
     for (let index = 0; index < runs; index++) {
       Atomics.store(dog.at, 0, index)
       await take(index)
-      // who runs the test must be able to ask how it is
-      if (performance.now() - breath > 250) {
+      // who runs the test must be able to ask how it is; and what waits for a turn of the loop is not garbage before it
+      if (performance.now() - breath > (isAsync ? 5 : 250)) {
         await new Promise((resolve) => setImmediate(resolve))
         breath = performance.now()
       }
     }
-    globalThis.gc?.()
+    collect()
     const grown = process.memoryUsage().heapUsed - before
     if (grown > heap) {
       throw new Error(`${name}: ${Math.round(grown / 1024 / 1024)} MiB more are in use after ${runs} inputs`)

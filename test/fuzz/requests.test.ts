@@ -1,4 +1,4 @@
 import { all } from "./fuzz.ts"
 import { http } from "./targets/requests.ts"
 
-all(http, 1_000)
+all(http, 300)

@@ -1,4 +1,4 @@
 import { all } from "./fuzz.ts"
 import { state } from "./targets/state.ts"
 
-all(state, 1_500)
+all(state, 500)

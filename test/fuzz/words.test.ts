@@ -1,4 +1,4 @@
 import { all } from "./fuzz.ts"
 import { words } from "./targets/words.ts"
 
-all(words, 1_500)
+all(words, 500)

@@ -120,6 +120,11 @@ const agent: Prepared = async () => {
       const said = await outcome<unknown, { readonly _tag: string; readonly message: string }>(
         questions[question] ?? client.preflight
       )
+      const [first] = answers
+      const wanted = meaning.get(`${first?.status} ${Buffer.from(first?.body ?? "", "base64").toString("utf8")}`)
+      if (question === 0 && wanted !== undefined && first?.headers["content-type"] === "application/json") {
+        assert.strictEqual(Either.isLeft(said) ? said.left._tag : "no error", wanted)
+      }
       if (Either.isLeft(said)) {
         assert.include(
           ["AgentRefused", "AgentUnavailable", "AgentAnswerInvalid", "AgentBusy", "BackupUnknown"],

@@ -1,0 +1,4 @@
+import { all } from "./fuzz.ts"
+import { answers } from "./targets/answers.ts"
+
+all(answers, 30_000)

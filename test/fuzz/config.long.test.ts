@@ -1,0 +1,4 @@
+import { all } from "./fuzz.ts"
+import { config } from "./targets/config.ts"
+
+all(config, 50_000)

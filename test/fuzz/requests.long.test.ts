@@ -1,0 +1,4 @@
+import { all } from "./fuzz.ts"
+import { http } from "./targets/requests.ts"
+
+all(http, 200_000)

@@ -1,0 +1,3 @@
+import { sockets } from "./sockets.ts"
+
+sockets(10_000)
