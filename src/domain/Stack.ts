@@ -26,11 +26,11 @@ export const Dependency = Schema.Struct({
 })
 export interface Dependency extends Schema.Schema.Type<typeof Dependency> {}
 
-/**
- * Milliseconds in which a stop or start must have ended: no more than a timer can be set to, for a longer one would never
- * fire.
- */
-export const TimeLimit = Schema.NonNegative.pipe(Schema.lessThanOrEqualTo(2 ** 31 - 1))
+/** Milliseconds. A timer of Node cannot be set to more: it would never fire. */
+export const longestTimeLimit = 2 ** 31 - 1
+
+/** Milliseconds in which a stop or start must have ended. */
+export const TimeLimit = Schema.NonNegative.pipe(Schema.lessThanOrEqualTo(longestTimeLimit))
 
 /**
  * One thing that is stopped and started: a container, a systemd unit, a pair of commands.

@@ -60,11 +60,10 @@ export const open = Effect.fnUntraced(function*(
   const resumed = yield* Ref.make(false)
 
   if (held.length > 0) {
-    yield* answered("write")(markers.write({
-      runId,
-      createdAt: (yield* moment).at,
-      stacks: held.map(({ held, units }) => ({ ...units, units: held }))
-    }))
+    const createdAt = (yield* moment).at
+    const stacks = held.map(({ held, units }) => ({ ...units, units: held }))
+    // to be acquired is not to be interrupted: only inside of untorn does a limit end the wait
+    yield* untorn(answered("write")(markers.write({ runId, createdAt, stacks })))
   }
 
   const verifyDown = Effect.flatMap(

@@ -3,7 +3,7 @@
  */
 import { Duration } from "effect"
 import { longest } from "../../domain/DurationText.ts"
-import type { Unit } from "../../domain/Stack.ts"
+import { longestTimeLimit, type Unit } from "../../domain/Stack.ts"
 import { edgesOf } from "./edges.ts"
 import * as Health from "./health.ts"
 import type { Hook, Identity } from "./identity.ts"
@@ -35,6 +35,8 @@ const stopMargin = 10_000
 
 const plainStart = Duration.minutes(1)
 const shortestStart = 10_000
+
+const limited = (millis: number) => Math.min(millis, longestTimeLimit)
 
 const seconds = (duration: Duration.Duration | undefined) =>
   duration === undefined ? undefined : Math.ceil(Duration.toSeconds(duration))
@@ -77,11 +79,12 @@ export const unitOf = (
     ...thaw === undefined ? {} : { thaw },
     ...compose === undefined ? {} : { compose }
   }
-  const limit = (ms: number) => Math.min(ms, Duration.toMillis(longest))
   return {
     id: member.unit,
-    stopTimeoutMs: limit((asked ?? own ?? defaultGrace) * 1000 + stopMargin + (freeze?.timeoutMs ?? 0)),
-    startTimeoutMs: limit(Duration.toMillis(start) + (thaw?.timeoutMs ?? 0)),
+    stopTimeoutMs: limited(
+      Math.min(asked ?? own ?? defaultGrace, Duration.toSeconds(longest)) * 1000 + stopMargin + (freeze?.timeoutMs ?? 0)
+    ),
+    startTimeoutMs: limited(Duration.toMillis(start) + (thaw?.timeoutMs ?? 0)),
     after: edgesOf(member, all),
     identity: { ...identity }
   }

@@ -72,6 +72,7 @@ const markers = [
       { stack: "b", control: "command", units: [] }
     ]
   },
+  { version: 1, bootId: "b", machineId: "m", ...draft(2) },
   { version: 2, later: [1], ...draft(1) },
   { version: 7, runId, stacks: [{ stack: "a", control: "x", more: 1, units: [{ id: "u", stopTimeoutMs: "1s" }] }] }
 ] as const
