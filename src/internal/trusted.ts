@@ -26,18 +26,18 @@ const flaw = (path: string, found: Stats, isEnd: boolean): string | undefined =>
   return `others can write ${path} (mode ${(found.mode & 0o7777).toString(8)})`
 }
 
+const attempt = <A>(path: string, act: () => Promise<A>) =>
+  Effect.tryPromise({ try: act, catch: (error) => `${path}: ${reasonOf(error)}` })
+
 /** What is wrong with the path, in words; nothing when it can be trusted. It must be there. */
 export const flawOf = (path: string): Effect.Effect<string | undefined> =>
-  Effect.tryPromise({
-    try: () =>
-      Fs.realpath(path).then(async (real) => {
-        for (const end of new Set([Path.resolve(path), real])) {
-          for (const one of onTheWay(end)) {
-            const found = flaw(one, await Fs.lstat(one), one === end)
-            if (found !== undefined) return found
-          }
-        }
-        return undefined
-      }),
-    catch: (error) => `${path}: ${reasonOf(error)}`
+  Effect.gen(function*() {
+    const real = yield* attempt(path, () => Fs.realpath(path))
+    for (const end of new Set([Path.resolve(path), real])) {
+      for (const one of onTheWay(end)) {
+        const found = flaw(one, yield* attempt(one, () => Fs.lstat(one)), one === end)
+        if (found !== undefined) return found
+      }
+    }
+    return undefined
   }).pipe(Effect.merge)
