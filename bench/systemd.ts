@@ -38,17 +38,22 @@ const untilUp = Effect.fnUntraced(function*({ call }: Site.Site, property: strin
   return (Number(yield* show("ActiveEnterTimestampMonotonic", "app.service")) - Number(from)) / 1_000
 })
 
-const kill = Effect.fnUntraced(function*(site: Site.Site) {
-  yield* site.fresh
+/** The app is up already, and nothing runs: only its past is forgotten. */
+const held = Effect.fnUntraced(function*(site: Site.Site) {
+  yield* attempt("the log of the app", () => Fs.writeFile(site.at("srv/log"), "up\n"))
+  yield* site.ask("systemctl", "reset-failed", unit)
   yield* site.held(unit)
+})
+
+const kill = Effect.fnUntraced(function*(site: Site.Site) {
+  yield* held(site)
   yield* site.call("systemctl", "kill", "--signal=KILL", "--kill-who=all", unit)
   yield* site.isBack
   return yield* untilUp(site, "ExecMainExitTimestampMonotonic", unit)
 })
 
 const boot = Effect.fnUntraced(function*(site: Site.Site) {
-  yield* site.fresh
-  yield* site.held(unit)
+  yield* held(site)
   yield* site.powerOff
   yield* site.powerOn
   yield* site.isBack
@@ -70,9 +75,21 @@ const summary = (values: ReadonlyArray<number>) => ({
 runMain(Effect.scoped(Effect.gen(function*() {
   const { boots, json, kills } = yield* options
   const site = yield* Site.make()
-  const killed = yield* Effect.replicateEffect(kill(site), kills)
+  yield* site.fresh
+  const killed: Array<number> = []
+  const booted: Array<Effect.Effect.Success<ReturnType<typeof boot>>> = []
+  const keep = attempt(json ?? "", async () => {
+    if (json !== undefined) await Fs.writeFile(json, JSON.stringify({ killed, booted }))
+  })
+  for (let n = 0; n < kills; n++) {
+    killed.push(yield* kill(site))
+    yield* keep
+  }
   yield* site.call("systemctl", "enable", "quiesce-recover.service")
-  const booted = yield* Effect.replicateEffect(boot(site), boots)
+  for (let n = 0; n < boots; n++) {
+    booted.push(yield* boot(site))
+    yield* keep
+  }
   const result = {
     load: loadavg()[0],
     cpus: cpus().length,
@@ -91,6 +108,5 @@ runMain(Effect.scoped(Effect.gen(function*() {
     row("from the start of systemd at boot", result.boot),
     row("from the start of quiesce-recover.service at boot", result.bootUnit)
   ]))
-  if (json !== undefined) yield* attempt(json, () => Fs.writeFile(json, JSON.stringify({ ...result, killed, booted })))
   return 0
 })))
