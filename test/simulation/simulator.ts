@@ -164,9 +164,9 @@ export class SimProcess implements Scheduler.Scheduler {
 
   readonly clock: Clock.Clock = {
     [Clock.ClockTypeId]: Clock.ClockTypeId,
-    unsafeCurrentTimeMillis: () => this.sim.mono + this.sim.wall,
+    unsafeCurrentTimeMillis: () => Math.floor(this.sim.mono) + this.sim.wall,
     unsafeCurrentTimeNanos: () => BigInt(Math.round(this.sim.mono * 1e6)),
-    currentTimeMillis: Effect.sync(() => this.sim.mono + this.sim.wall),
+    currentTimeMillis: Effect.sync(() => Math.floor(this.sim.mono) + this.sim.wall),
     currentTimeNanos: Effect.sync(() => BigInt(Math.round(this.sim.mono * 1e6))),
     sleep: (duration) =>
       Effect.async<void>((resume) => {

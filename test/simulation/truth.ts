@@ -98,6 +98,8 @@ export class Truth {
   readonly log: Array<string> = []
   /** Faults that have happened so far. */
   struck = 0
+  /** An engine was made to stand still for ever. */
+  engineHangs = false
   /** Milliseconds that the machine was suspended. */
   slept = 0
   /** When a process died with something down. */
@@ -214,7 +216,7 @@ export class Truth {
 
   startSent(unit: TrueUnit): void {
     this.note(`start ${unit.key}`)
-    if (!unit.stopSent) this.broken("I4", `${unit.key} is started and was never stopped by us`)
+    if (!unit.stopSent && !this.isOwed(unit)) this.broken("I4", `${unit.key} is started and was never stopped by us`)
     if (unit.downBy === "user" && !unit.up && !this.isOwed(unit)) {
       this.broken("I4", `${unit.key} is started although a user has stopped it after we had brought it up`)
     }

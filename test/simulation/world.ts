@@ -51,6 +51,8 @@ export class World {
   restartDaemon: (() => void) | undefined
   private readonly faults: ReadonlyMap<number, Kind>
   private born = 0
+  /** From here on nothing goes wrong. */
+  faultless = false
   readonly shape: Shape
   readonly policy: RunPolicy
   readonly seed: string
@@ -117,7 +119,7 @@ export class World {
       const { effect, error, lie, name, place } = call
       const n = this.reached.length
       this.reached.push({ place, name })
-      const kind = this.faults.get(n)
+      const kind = this.faultless ? undefined : this.faults.get(n)
       if (this.truth.tracing) {
         this.truth.note(`[${n}] ${process.name}: ${name}${kind === undefined ? "" : ` <- ${kind}`}`)
       }
@@ -157,6 +159,7 @@ export class World {
         case "error-after":
           return Effect.zipRight(Effect.exit(effect), error === undefined ? forever : fails)
         case "hang":
+          if (place === "engine") this.truth.engineHangs = true
           return forever
         case "hang-after":
           return Effect.zipRight(Effect.exit(effect), forever)
