@@ -1,3 +1,4 @@
+import { makeWorld, real } from "../support/world.ts"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
 import type { StoredMarker } from "../../src/domain/Marker.ts"
@@ -169,6 +170,29 @@ describe("quiesce, second by second", () => {
       const lines = entries.map(({ what }) => what)
       assert.isAbove(lines.indexOf("agent cancel"), lines.indexOf("start app/app"))
     }).pipe(Effect.provide(world(slow, agent({ at: 0, phase: "running", mode: "snapshot" })))))
+
+  it.live("a machine that slept in the hold resumes when it wakes, and claims nothing", () =>
+    Effect.gen(function*() {
+      const { run, time } = yield* makeWorld(yield* Effect.promise(() => real), {
+        stacks: [{ stack: "app" }],
+        agent: {
+          phases: [
+            { at: 0, phase: "running", mode: "snapshot" },
+            { at: "20 seconds", phase: "snapshotted" },
+            { at: "2 hours", phase: "done" }
+          ],
+          waits: "30 seconds"
+        }
+      })
+      const slept = 3_600_000
+      yield* time.in(Effect.forkDaemon(Effect.delay(Effect.sync(() => time.jump(slept)), "5 seconds")))
+      const { journal, report } = yield* run
+      assert.strictEqual(report?.outcome, "aborted")
+      assert.deepStrictEqual(report?.consistency.reasons, ["limit-exceeded", "backup-not-done"])
+      const start = journal.find(({ what }) => what === "start app/app")?.at ?? Infinity
+      assert.isAtLeast(start, slept + 5_000)
+      assert.isAtMost(start, slept + 7_000)
+    }).pipe(Effect.scoped))
 
   it.effect("an app that does not come up leads the error, with the backup's own error as a field", () =>
     Effect.gen(function*() {

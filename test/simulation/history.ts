@@ -19,11 +19,8 @@ import type { Fault, Kind } from "./faults.ts"
 import { services } from "./machine.ts"
 import type { Shape } from "./shapes.ts"
 import type { SimProcess } from "./simulator.ts"
-import { maxDowntime, maxDowntimeWithoutSnapshot, type Violation } from "./truth.ts"
+import { canary, maxDowntime, maxDowntimeWithoutSnapshot, type Violation } from "./truth.ts"
 import { forever, type Reached, World } from "./world.ts"
-
-/** What is in no output, whatever happens. */
-export const canary = "canary-9f2c-secret"
 
 export interface History {
   readonly violations: ReadonlyArray<Violation>
@@ -182,7 +179,10 @@ class Play {
     // an engine that stands still for ever keeps its slot
     const isStuck = report?.outcome === "busy" && truth.engineHangs
     if (this.isLast && report?.outcome !== "ok" && !isStuck) {
-      truth.broken("I9", `a run in which nothing goes wrong ends as '${this.outcome}': ${report?.error ?? this.reason(exit)}`)
+      truth.broken(
+        "I9",
+        `a run in which nothing goes wrong ends as '${this.outcome}': ${report?.error ?? this.reason(exit)}`
+      )
     }
   }
 

@@ -17,7 +17,7 @@ import {
 } from "../../src/services/StackControl.ts"
 import { WatchClaimed, WatchStore, WatchStoreError } from "../../src/services/WatchStore.ts"
 import type { SimProcess } from "./simulator.ts"
-import type { TrueUnit } from "./truth.ts"
+import { canary, type TrueUnit } from "./truth.ts"
 import type { World } from "./world.ts"
 
 /** Milliseconds. */
@@ -34,7 +34,8 @@ const unitsOf = (world: World, stack: string): ReadonlyArray<Unit> =>
     ...definition.after === undefined
       ? {}
       : { after: definition.after.map((unit) => ({ unit: UnitId.make(unit), until: "up" as const })) },
-    identity: { unit: id }
+    // what only the control reads is in no output
+    identity: { unit: id, secret: canary }
   }))
 
 const seen = (unit: Unit, truth: TrueUnit): UnitObservation => {

@@ -72,6 +72,9 @@ const phases = ["queued", "ready", "running", "snapshotted", "done"]
 const finalRank = 4
 const rankOf = (phase: string) => phase === "failed" ? finalRank : phases.indexOf(phase)
 
+/** What is in no output, whatever happens. */
+export const canary = "canary-9f2c-secret"
+
 /** How long, in milliseconds, an app is held at most by the policy of the simulation. */
 export const maxDowntime = 10_000
 export const maxDowntimeWithoutSnapshot = 30_000

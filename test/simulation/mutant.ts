@@ -1,0 +1,25 @@
+/**
+ * One wrong program in the simulated world, in a process of its own: prints how it was found out, or nothing.
+ */
+import { replay, run } from "./campaign.ts"
+
+Error.stackTraceLimit = 0
+
+const [histories = "1500", seconds = "60"] = process.argv.slice(2)
+const { one, random, wrong: [wrong] } = run({
+  worker: 0,
+  workers: 1,
+  parts: ["random", "one"],
+  pairs: "core",
+  random: Number(histories),
+  seed: 1,
+  limit: Number(seconds) * 1_000,
+  enough: 1
+})
+console.log(JSON.stringify({
+  played: one + random,
+  ...wrong === undefined
+    ? {}
+    : { invariant: wrong.violation.invariant, what: wrong.violation.what, replay: replay(wrong.plan) }
+}))
+process.exit(0)

@@ -1,0 +1,95 @@
+/**
+ * Wrong programs that the simulated world must find out: those of test/mutants, and these, by the invariant that they break.
+ */
+import { type Mutant, mutants as others } from "../mutants/mutants.ts"
+
+const own: ReadonlyArray<Mutant> = [
+  {
+    name: "recover starts nothing that is down",
+    breaks: "I1",
+    edits: [{
+      file: "programs/recover.ts",
+      from: "  if (decided === \"leave\" ||",
+      to: "  if (decided === \"leave\" || decided === \"start\" ||"
+    }]
+  },
+  {
+    name: "every stop is sent twice",
+    breaks: "I3",
+    edits: [{
+      file: "programs/stopping.ts",
+      from: "    const exit = yield* control.stop(stack, unit).pipe(",
+      to: "    yield* Effect.ignore(control.stop(stack, unit))\n    const exit = yield* control.stop(stack, unit).pipe("
+    }]
+  },
+  {
+    name: "an agent takes a second backup beside the first",
+    breaks: "I5",
+    edits: [{ file: "internal/agent/jobs.ts", from: "    yield* idle\n    const job", to: "    const job" }]
+  },
+  {
+    name: "the limit of the hold is never over",
+    breaks: "I8",
+    edits: [{
+      file: "programs/hold.ts",
+      from: "return Math.min(Infinity, ...left)",
+      to: "return Math.max(Infinity, ...left)"
+    }]
+  },
+  {
+    name: "a marker that cannot be written is waited for without end",
+    breaks: "I9",
+    edits: [{
+      file: "programs/hold.ts",
+      from: "untorn(answered(\"write\")(markers.write({ runId, createdAt, stacks })))",
+      to: "markers.write({ runId, createdAt, stacks })"
+    }]
+  },
+  {
+    name: "a stack that does not answer is waited for without end",
+    breaks: "I9",
+    edits: [{
+      file: "programs/look.ts",
+      from: "  return yield* bounded(inspectTimeout, silent)(control.inspect(stack))",
+      to: "  yield* Effect.sync(silent)\n  return yield* control.inspect(stack)"
+    }]
+  },
+  {
+    name: "an agent goes on with the backups of all guests for each",
+    breaks: "I10",
+    edits: [{
+      file: "internal/agent/jobs.ts",
+      from: "recorded.filter((one) => one.guest === guest)",
+      to: "recorded"
+    }]
+  },
+  {
+    name: "a restarted agent leaves alone what it had begun",
+    breaks: "I11",
+    edits: [{
+      file: "internal/agent/jobs.ts",
+      from: "    if (yield* Job.isOver(job)) continue\n",
+      to: "    if (!(yield* Job.isOver(job))) continue\n"
+    }]
+  },
+  {
+    name: "a phase that goes back is followed",
+    breaks: "I12",
+    edits: [{ file: "domain/Backup.ts", from: "rank[status.phase] < rank[view.phase]", to: "rank[status.phase] < -1" }]
+  },
+  {
+    name: "a warning tells what only the control of a stack may read",
+    breaks: "I13",
+    edits: [{
+      file: "programs/stopping.ts",
+      from: "Effect.tapError((error) => recorder.warn(error.message))",
+      to: "Effect.tapError((error) => recorder.warn(`${error.message} ${JSON.stringify(unit.identity)}`))"
+    }]
+  }
+]
+
+/** Those of the scenarios that a world of this kind can see. */
+export const mutants: ReadonlyArray<Mutant> = [
+  ...own,
+  ...others.filter(({ edits }) => !edits.some(({ file }) => /watch|Timetable/i.test(file)))
+]

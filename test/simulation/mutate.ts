@@ -1,0 +1,101 @@
+/**
+ * `npm run simulate:mutants`: the table of the wrong programs, which invariant finds each of them out, and after how many
+ * histories. Fails when fewer than 25 are, or an invariant finds none, or the right program is called wrong.
+ */
+import { build, type Plugin } from "esbuild"
+import { execFile } from "node:child_process"
+import { readFileSync } from "node:fs"
+import * as Path from "node:path"
+import { promisify } from "node:util"
+import type { Mutant } from "../mutants/mutants.ts"
+import { mutants } from "./mutants.ts"
+import type { Invariant } from "./truth.ts"
+
+const invariants: ReadonlyArray<Invariant> = [
+  "I1",
+  "I2",
+  "I3",
+  "I4",
+  "I5",
+  "I6",
+  "I7",
+  "I8",
+  "I9",
+  "I10",
+  "I11",
+  "I12",
+  "I13"
+]
+const [histories = "1200", only = ""] = process.argv.slice(2)
+const enough = 25
+
+interface Found {
+  readonly played: number
+  readonly invariant?: Invariant
+  readonly what?: string
+  readonly replay?: string
+}
+
+/** The source with these edits, as it is bundled. */
+const edited = ({ edits, name }: Mutant): Plugin => ({
+  name: "mutant",
+  setup: ({ onLoad }) => {
+    for (const file of new Set(edits.map(({ file }) => file))) {
+      onLoad({ filter: new RegExp(`/src/${file.replaceAll(".", "\\.")}$`) }, ({ path }) => {
+        let contents = readFileSync(path, "utf8")
+        for (const { from, to } of edits.filter((edit) => edit.file === file)) {
+          if (contents.split(from).length !== 2) {
+            throw new Error(`the edit of '${name}' must fit ${file} exactly once: ${from}`)
+          }
+          contents = contents.replace(from, () => to)
+        }
+        return { contents, loader: "ts" }
+      })
+    }
+  }
+})
+
+const play = async (mutant: Mutant, n: number): Promise<Found> => {
+  const outfile = Path.resolve(`.build/simulation/${n}.mjs`)
+  await build({
+    entryPoints: ["test/simulation/mutant.ts"],
+    outfile,
+    bundle: true,
+    packages: "external",
+    platform: "node",
+    target: "node20",
+    format: "esm",
+    logLevel: "silent",
+    plugins: [edited(mutant)]
+  })
+  const { stdout } = await promisify(execFile)(process.execPath, [outfile, histories], { maxBuffer: 2 ** 24 })
+  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Found
+}
+
+const all = [{ name: "the right program", breaks: "nothing", edits: [] }, ...mutants].filter(({ name }) =>
+  name.includes(only)
+)
+const found: Array<Found | undefined> = []
+let next = 0
+await Promise.all([0, 1].map(async () => {
+  for (let n = next++; n < all.length; n = next++) found[n] = await play(all[n]!, n)
+}))
+
+const by = new Map<Invariant, number>()
+for (const [n, { name }] of all.entries()) {
+  const { invariant, played = 0, what = "", replay = "" } = found[n] ?? { played: 0 }
+  if (invariant !== undefined && n > 0) by.set(invariant, (by.get(invariant) ?? 0) + 1)
+  const seen = invariant === undefined ? "not found out here" : `${invariant}: ${what} (${replay})`
+  console.log(`${String(played).padStart(6)}  ${name}\n        ${seen}`)
+}
+const caught = [...by.values()].reduce((sum, n) => sum + n, 0)
+const blind = invariants.filter((one) => !by.has(one))
+console.log(`\nby invariant: ${invariants.map((one) => `${one} ${by.get(one) ?? 0}`).join(", ")}`)
+console.log(
+  `${caught} of ${all.length - 1} wrong programs are found out; the scenarios of test/mutants find out the others`
+)
+const isRight = only !== "" || (found[0]?.invariant === undefined && caught >= enough && blind.length === 0)
+if (!isRight) {
+  console.log(`FAILED: ${blind.length > 0 ? `no program is found out by ${blind.join(", ")}` : "see above"}`)
+}
+process.exit(isRight ? 0 : 1)
