@@ -2,6 +2,7 @@
  * The log of the binary: on stderr, because stdout carries data; one line per message, for people and for a journal.
  */
 import { Cause, HashMap, Inspectable, type Layer, Logger } from "effect"
+import { printable } from "../internal/oneLine.ts"
 
 const words = (message: unknown): string =>
   (Array.isArray(message) ? message : [message])
@@ -15,7 +16,7 @@ export const make = (write: (line: string) => void): Logger.Logger<unknown, void
       ` ${key}=${Inspectable.toStringUnknown(value, 0)}`
     )
     const trouble = Cause.isEmpty(cause) ? "" : `: ${Cause.pretty(cause)}`
-    write(`quiesce: ${logLevel.label.toLowerCase()}: ${words(message)}${notes.join("")}${trouble}\n`)
+    write(printable(`quiesce: ${logLevel.label.toLowerCase()}: ${words(message)}${notes.join("")}${trouble}\n`))
   })
 
 /** Takes the place of the default logger, which writes to stdout. */

@@ -3,6 +3,7 @@
  */
 import { Effect } from "effect"
 import type { Readable } from "node:stream"
+import { printable } from "./oneLine.ts"
 
 export interface OutputTail {
   /** The last lines, at most `lines` of them. */
@@ -32,7 +33,7 @@ export const tail = (
     })
   }
   return {
-    last: (lines) => text.trim().split("\n").slice(-lines).join("\n").trim(),
+    last: (lines) => printable(text).trim().split("\n").slice(-lines).join("\n").trim(),
     drained: Effect.forEach(open, closed, { discard: true }).pipe(
       Effect.timeoutOption("100 millis"),
       Effect.zipRight(Effect.sync(() => open.forEach((stream) => stream.destroy())))

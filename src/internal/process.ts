@@ -9,6 +9,7 @@ import * as ChildProcess from "node:child_process"
 import * as Os from "node:os"
 import type { Readable, Writable } from "node:stream"
 import { unmarked } from "./kin.ts"
+import { printable } from "./oneLine.ts"
 import { untorn } from "./untorn.ts"
 
 /** The program could not be started at all. */
@@ -215,7 +216,7 @@ export const run = (
       : Option.some(yield* child.exit)
     const exit = Option.isSome(inTime) ? inTime.value : yield* killed(child, spec.grace ?? "2 seconds")
     yield* drained([child.stdout, child.stderr])
-    return { ...exit, timedOut: Option.isNone(inTime), stdout: stdout(), output: merged.trim() }
+    return { ...exit, timedOut: Option.isNone(inTime), stdout: stdout(), output: printable(merged).trim() }
   }))
 
 /** How a child ended, in words, with the last lines that it printed. */

@@ -5,6 +5,7 @@ import { Duration, Effect } from "effect"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import type { StackName } from "../domain/Stack.ts"
+import { printable } from "../internal/oneLine.ts"
 import * as PidRecord from "../internal/pidRecord.ts"
 import { explain, type ProcessResult, run, type SpawnFailed } from "../internal/process.ts"
 import * as StateDir from "../internal/stateDir.ts"
@@ -100,7 +101,7 @@ const tail = (file: Fs.FileHandle | undefined) =>
     const size = 4096
     return file.stat().then(({ size: end }) =>
       file.read({ buffer: Buffer.alloc(size), position: Math.max(0, end - size) })
-    ).then(({ buffer, bytesRead }) => buffer.toString("utf8", 0, bytesRead).trim()).catch(() => "")
+    ).then(({ buffer, bytesRead }) => printable(buffer.toString("utf8", 0, bytesRead)).trim()).catch(() => "")
   })
 
 /**

@@ -14,6 +14,7 @@ import {
   EngineTimeout,
   EngineUnreachable
 } from "./errors.ts"
+import { printable } from "../oneLine.ts"
 import * as Schemas from "./schemas.ts"
 
 /** Which containers a list names: labels as `key=value`, and whether also those that do not run. */
@@ -91,7 +92,7 @@ const unframe = (bytes: Buffer): string => {
     at += 8 + length
   }
   // joined first: a frame may end within a character
-  return (at === 0 ? bytes : Buffer.concat(parts)).toString("utf8").trim().slice(-4096)
+  return printable((at === 0 ? bytes : Buffer.concat(parts)).toString("utf8").trim().slice(-4096))
 }
 
 /** The engine at `origin`, reached by `http`. Nothing is asked yet. */
@@ -115,8 +116,8 @@ export const make = Effect.fnUntraced(function*(
     const text = yield* Effect.mapError(response.text, failure(route))
     // some versions answer errors in plain text
     const reason = Option.match(Schema.decodeUnknownOption(Schema.parseJson(Schemas.Problem))(text), {
-      onNone: () => text.trim().slice(0, 500) || "no reason is given",
-      onSome: ({ message }) => message
+      onNone: () => printable(text.trim().slice(0, 500)) || "no reason is given",
+      onSome: ({ message }) => printable(message)
     })
     const asked = { host, route, reason }
     if (response.status === 404 && ofContainer.test(route)) return yield* new ContainerNotFound(asked)
