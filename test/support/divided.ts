@@ -23,9 +23,9 @@ export const divide = Effect.fnUntraced(function*(engine: Engine, { beat, silenc
     yield* Scope.extend(EngineServer.serve({ socket, guests: new Map([["web", served]]), beat }), scope).pipe(
       Effect.provide(Logger.remove(Logger.defaultLogger))
     )
-    return Scope.close(scope, Exit.void)
+    return { close: Scope.close(scope, Exit.void) }
   })
-  const close = yield* open
+  const { close } = yield* open
   const front = yield* EngineSocket.make({ socket, guest: "web", survives: engine.survives, silence })
-  return { ...front, socket, open, close }
+  return { ...front, socket, open: Effect.asVoid(open), close }
 })
