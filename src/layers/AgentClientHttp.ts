@@ -52,7 +52,6 @@ const make = Effect.fnUntraced(function*(options: AgentClientHttpOptions) {
     fingerprint,
     maxResponse
   })
-<<<<<<< HEAD
   return yield* Client.make({
     http,
     url: "url" in options ? options.url.replace(/\/+$/, "") : "http://agent",
@@ -60,86 +59,6 @@ const make = Effect.fnUntraced(function*(options: AgentClientHttpOptions) {
     fingerprint,
     statusWait,
     flaw
-=======
-  const api = yield* HttpApiClient.makeWith(AgentApi, {
-    httpClient: http.pipe(
-      secret === "" ? identity : HttpClient.mapRequest(HttpClientRequest.bearerToken(secret)),
-      HttpClient.transformResponse(Effect.flatMap(judge))
-    ),
-    baseUrl: "url" in options ? options.url.replace(/\/+$/, "") : "http://agent"
-  })
-
-  // an answer that has the secret in it must not bring it into an error, a report or a log
-  const hidden = (text: string) => secret === "" ? text : text.replaceAll(secret, "<redacted>")
-
-  const asking = Question.make({ fingerprint, hidden })
-  const ask: Question.Ask = (question, limit, runId) =>
-    flaw === undefined ? asking(question, limit, runId) : new AgentRefused({ reason: flaw })
-
-  const about = (runId: RunId, question: Effect.Effect<BackupStatus, Trouble>, limit: Duration.DurationInput) =>
-    ask(question, limit, runId).pipe(
-      Effect.filterOrFail(
-        (status) => status.runId === runId,
-        (status) => new AgentAnswerInvalid({ reason: `it is about run ${status.runId}, not ${runId}` })
-      ),
-      Effect.map((status) => ({
-        ...status,
-        ...status.artifact === undefined ? {} : { artifact: hidden(status.artifact) },
-        ...status.error === undefined ? {} : { error: hidden(status.error) }
-      }))
-    )
-
-  const status = (runId: RunId, after: number, wait = Duration.decode(statusWait)) =>
-    about(
-      runId,
-      api.backups.status({ path: { runId }, urlParams: { after, wait } }),
-      Duration.sum(wait, limits.slack)
-    )
-
-  const ended = Effect.fnUntraced(function*(runId: RunId) {
-    const first = yield* about(runId, api.backups.cancel({ path: { runId } }), Duration.sum(limits.tell, limits.slack))
-    if (isOver(first)) return
-    yield* Question.paced(status(runId, first.revision), isOver).pipe(
-      Effect.timeoutFail({
-        duration: limits.cancel,
-        onTimeout: () => new AgentUnavailable({ reason: "the backup was cancelled, and was not seen to end" })
-      })
-    )
-  })
-
-  const cancel = Effect.fn("AgentClientHttp.cancel")((runId: RunId) =>
-    // one that the agent has never heard of is over
-    Effect.catchTag(ended(runId), "BackupUnknown", () => Effect.void)
-  )
-
-  return AgentClient.of({
-    preflight: Effect.withSpan(
-      Effect.map(ask(api.health({}), limits.work), ({ offer }) => ({ ...offer, notes: offer.notes.map(hidden) })),
-      "AgentClientHttp.preflight"
-    ),
-    request: Effect.fn("AgentClientHttp.request")((runId) =>
-      about(runId, api.backups.request({ payload: { runId } }), limits.tell)
-    ),
-    prepare: (runId) => ask(api.backups.prepare({ path: { runId } }), limits.work, runId),
-    quiesced: (runId) => about(runId, api.backups.quiesced({ path: { runId } }), limits.tell),
-    status: (runId, after) => status(runId, after),
-    cancel,
-    asked: Question.paced(
-      Effect.map(
-        ask(
-          api.requests({ urlParams: { wait: Duration.decode(statusWait) } }),
-          Duration.sum(statusWait, limits.slack)
-        ),
-        ({ requests: [first] }) => Option.fromNullable(first)
-      ),
-      Option.isSome
-    ).pipe(
-      Effect.map(Option.map(({ runId }) => runId)),
-      Effect.flatMap(Option.match({ onNone: () => Effect.never, onSome: Effect.succeed }))
-    ),
-    // what a dead run left is on the agent's machine, and the agent's own business
-    sweep: Effect.succeed([])
->>>>>>> split
   })
 })
 
