@@ -72,20 +72,20 @@ export const make = Effect.fnUntraced(function*(options: ClientOptions) {
       Duration.sum(wait, limits.slack)
     )
 
-  const cancel = Effect.fn("AgentClientHttp.cancel")((runId: RunId) =>
-    about(runId, api.backups.cancel({ path: { runId } }), Duration.sum(limits.tell, limits.slack)).pipe(
-      Effect.flatMap((first) =>
-        isOver(first) ? Effect.void : Question.paced(status(runId, first.revision), isOver).pipe(
-          Effect.timeoutFail({
-            duration: limits.cancel,
-            onTimeout: () => new AgentUnavailable({ reason: "the backup was cancelled, and was not seen to end" })
-          })
-        )
-      ),
-      Effect.asVoid,
-      // one that the agent has never heard of is over
-      Effect.catchTag("BackupUnknown", () => Effect.void)
+  const ended = Effect.fnUntraced(function*(runId: RunId) {
+    const first = yield* about(runId, api.backups.cancel({ path: { runId } }), Duration.sum(limits.tell, limits.slack))
+    if (isOver(first)) return
+    yield* Question.paced(status(runId, first.revision), isOver).pipe(
+      Effect.timeoutFail({
+        duration: limits.cancel,
+        onTimeout: () => new AgentUnavailable({ reason: "the backup was cancelled, and was not seen to end" })
+      })
     )
+  })
+
+  const cancel = Effect.fn("AgentClientHttp.cancel")((runId: RunId) =>
+    // one that the agent has never heard of is over
+    Effect.catchTag(ended(runId), "BackupUnknown", () => Effect.void)
   )
 
   return AgentClient.of({
