@@ -6,6 +6,7 @@ import * as Crypto from "node:crypto"
 import { currentVersion, Marker, type MarkerDraft, MarkerNote } from "../domain/Marker.ts"
 import { RunId } from "../domain/RunId.ts"
 import { StackName, TimeLimit, UnitId } from "../domain/Stack.ts"
+import { isTooDeep } from "../internal/jsonDepth.ts"
 import { oneLine } from "../internal/oneLine.ts"
 
 /** What one copy of a marker says, or why it says nothing. */
@@ -61,6 +62,8 @@ const draftOf = ({ createdAt, runId, stacks }: MarkerDraft): MarkerDraft => ({ r
 /** Reads one copy. A later version is read as far as every version is the same, with a warning. */
 export const decode = (text: string): Decoded => {
   if (text.trim() === "") return Either.left("it is empty")
+  // a RangeError must not end a recovery
+  if (isTooDeep(text)) return Either.left("it is nested deeper than a marker ever is")
   const parsed = parseJson(text)
   if (Either.isLeft(parsed)) return Either.left("it is not a JSON object (torn or overwritten)")
   const { sha256, ...content } = parsed.right
@@ -77,9 +80,7 @@ export const decode = (text: string): Decoded => {
       })
     })
   }
-  // what is nested deeper than a marker ever is cannot be written, and was not: a RangeError must not end a recovery
-  const own = Either.try(() => checksum(JSON.stringify(content)))
-  if (Either.isLeft(own) || sha256 !== own.right) return Either.left("its checksum is wrong")
+  if (sha256 !== checksum(JSON.stringify(content))) return Either.left("its checksum is wrong")
   return Either.mapBoth(decodeMarker(content), {
     onLeft: flawOf,
     onRight: (marker) => ({ marker: draftOf(marker) })

@@ -16,6 +16,7 @@ import {
   BackupUnknown
 } from "../../services/AgentClient.ts"
 import { classify } from "../http/failure.ts"
+import { isTooDeep } from "../jsonDepth.ts"
 import { oneLine as line } from "../oneLine.ts"
 import { isPlain } from "../tagged.ts"
 
@@ -50,7 +51,12 @@ const retryAfter = ({ headers }: HttpClientResponse.HttpClientResponse): number 
 
 const parseJson = Schema.decodeUnknownOption(Schema.parseJson())
 
-const parse = (bytes: ArrayBuffer) => parseJson(new TextDecoder().decode(bytes))
+/** Whether the decoder of the protocol can be given this: it has answers for what is no JSON at all. */
+const isFit = (body: ArrayBuffer, status: number): boolean => {
+  const text = new TextDecoder().decode(body)
+  if (isTooDeep(text)) return false
+  return status < 400 || Option.getOrElse(Option.map(parseJson(text), isPlain), () => true)
+}
 
 const stranger = (status: number) =>
   new AgentAnswerInvalid({ reason: `status ${status}: is this the address of a quiesce agent?` })
@@ -66,14 +72,10 @@ export const judge = Effect.fnUntraced(function*(
   if (status === 204) return response
   if (spoken.has(status)) {
     const isJson = /^application\/json\s*(;|$)/i.test(headers["content-type"] ?? "")
-    if (isJson && status < 400) return response
-    // read as the decoder of the protocol reads it: so the response remembers it
+    // read as the decoder of the protocol reads it: so the response remembers it, and says what cannot be read
     const body = yield* Effect.option(response.arrayBuffer)
-    // what is no JSON at all the decoder says better
-    if (isJson && Option.exists(body, (bytes) => Option.getOrElse(Option.map(parse(bytes), isPlain), () => true))) {
-      return response
-    }
-    return yield* new AgentAnswerInvalid({ reason: `status ${status} with a body that is not JSON` })
+    if (isJson && (Option.isNone(body) || isFit(body.value, status))) return response
+    return yield* new AgentAnswerInvalid({ reason: `status ${status} with a body that is not JSON of the protocol` })
   }
   // read, though unwanted: else the connection could not be used again
   yield* Effect.ignore(response.text)

@@ -14,6 +14,7 @@ import {
   EngineTimeout,
   EngineUnreachable
 } from "./errors.ts"
+import { isTooDeep } from "../jsonDepth.ts"
 import { printable } from "../oneLine.ts"
 import * as Schemas from "./schemas.ts"
 
@@ -150,16 +151,14 @@ export const make = Effect.fnUntraced(function*(
 
   const decode = <A, I>(route: string, schema: Schema.Schema<A, I>) => {
     const parse = Schema.decodeUnknown(Schema.parseJson(schema))
+    const invalid = (reason: string) => new EngineAnswerInvalid({ host, route, reason })
     return (text: string) =>
-      Effect.mapError(
-        parse(text),
-        (error) =>
-          new EngineAnswerInvalid({
-            host,
-            route,
-            reason: ParseResult.TreeFormatter.formatErrorSync(error).slice(0, 500)
-          })
-      )
+      isTooDeep(text)
+        ? invalid("it is nested too deep")
+        : Effect.mapError(
+          parse(text),
+          (error) => invalid(ParseResult.TreeFormatter.formatErrorSync(error).slice(0, 500))
+        )
   }
 
   const version = Effect.gen(function*() {

@@ -5,6 +5,7 @@ import type * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { Duration, Effect, Either, ParseResult, Redacted, Schedule, Schema } from "effect"
 import { Upid } from "../../domain/Upid.ts"
+import { isTooDeep } from "../jsonDepth.ts"
 import { ProxmoxAnswerInvalid, type ProxmoxError, ProxmoxTimeout } from "./errors.ts"
 import { type Asked, failureOf, line, problemOf } from "./failure.ts"
 import * as Schemas from "./schemas.ts"
@@ -112,13 +113,12 @@ export const make = (http: HttpClient.HttpClient, endpoint: Endpoint): Proxmox =
       Schema.parseJson(schema, { reviver: (_, value: unknown) => typeof value === "string" ? hidden(value) : value })
     )
     const { route } = asked(request)
+    const invalid = (reason: string) => new ProxmoxAnswerInvalid({ host, route, reason })
     return (text: string) =>
-      Either.mapLeft(parse(text), (error) =>
-        new ProxmoxAnswerInvalid({
-          host,
-          route,
-          reason: line({ hidden }, ParseResult.TreeFormatter.formatErrorSync(error))
-        }))
+      isTooDeep(text)
+        ? Either.left(invalid("it is nested too deep"))
+        : Either.mapLeft(parse(text), (error) =>
+          invalid(line({ hidden }, ParseResult.TreeFormatter.formatErrorSync(error))))
   }
 
   const repeatable = (request: HttpClientRequest.HttpClientRequest) =>
