@@ -41,7 +41,10 @@ export const make = ({ monotonic, uptime }: ClockBootOptions): Clock.Clock => {
     return awake + slept
   }
   return {
-    ...node,
+    [Clock.ClockTypeId]: Clock.ClockTypeId,
+    unsafeCurrentTimeMillis: () => node.unsafeCurrentTimeMillis(),
+    currentTimeMillis: node.currentTimeMillis,
+    sleep: (duration) => node.sleep(duration),
     unsafeCurrentTimeNanos: now,
     currentTimeNanos: Effect.sync(now)
   }

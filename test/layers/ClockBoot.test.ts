@@ -60,5 +60,12 @@ describe("the clock of a machine that may sleep", () => {
       assert.isTrue(before <= told && told <= after, `${before} ${told} ${after}`)
       const wall = yield* Clock.currentTimeMillis
       assert.approximately(wall, Date.now(), 10_000)
+      assert.strictEqual(
+        yield* Effect.timeoutTo(Effect.never, { duration: 5, onSuccess: () => "", onTimeout: () => "woken" }),
+        "woken"
+      )
+      const slept = yield* Clock.currentTimeNanos
+      yield* Effect.sleep("20 millis")
+      assert.isAtLeast(Number((yield* Clock.currentTimeNanos) - slept), 15e6)
     }).pipe(Effect.provide(ClockBoot.layer)))
 })
