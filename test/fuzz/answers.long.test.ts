@@ -1,4 +1,4 @@
 import { all } from "./fuzz.ts"
 import { answers } from "./targets/answers.ts"
 
-all(answers, 30_000)
+all(answers, 20_000)

@@ -1,4 +1,4 @@
 import { all } from "./fuzz.ts"
 import { config } from "./targets/config.ts"
 
-all(config, 50_000)
+all(config, 20_000)

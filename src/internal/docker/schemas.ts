@@ -9,6 +9,9 @@ const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(sche
 const withDefault = <A, I>(schema: Schema.Schema<A, I>, value: () => NoInfer<A>) =>
   Schema.optionalWith(schema, { nullable: true, exact: true, default: value })
 
+/** Of a container or a command: it is a part of paths, so an engine that is none must not choose what it means there. */
+const Id = Schema.String.pipe(Schema.pattern(/^[A-Za-z0-9][\w.-]*$/, { message: () => "expected an id" }))
+
 const Words = Schema.Array(Schema.String)
 const Labels = Schema.Record({ key: Schema.String, value: Schema.String })
 
@@ -31,7 +34,7 @@ export interface Mount extends Schema.Schema.Type<typeof Mount> {}
 
 /** One container of `GET /containers/json`. */
 export const Summary = Schema.Struct({
-  Id: Schema.NonEmptyString,
+  Id,
   Names: withDefault(Words, () => []),
   Image: withDefault(Schema.String, () => ""),
   Labels: withDefault(Labels, () => ({})),
@@ -93,11 +96,11 @@ export const NetworkSettings = Schema.Struct({
 
 /** The answer of `GET /containers/{id}/json`. */
 export const Container = Schema.Struct({
-  Id: Schema.NonEmptyString,
+  Id,
   Name: Schema.String,
   RestartCount: withDefault(Schema.Number, () => 0),
   /** The commands that run in it; with Podman also those that have ended. */
-  ExecIDs: withDefault(Words, () => []),
+  ExecIDs: withDefault(Schema.Array(Id), () => []),
   State,
   Config: Schema.Struct({
     Image: withDefault(Schema.String, () => ""),
@@ -125,7 +128,7 @@ export const Container = Schema.Struct({
 })
 export interface Container extends Schema.Schema.Type<typeof Container> {}
 
-export const ExecCreated = Schema.Struct({ Id: Schema.NonEmptyString })
+export const ExecCreated = Schema.Struct({ Id })
 
 /** The answer of `GET /exec/{id}/json`. `ExitCode` may still be null just after the end. */
 export const ExecState = Schema.Struct({

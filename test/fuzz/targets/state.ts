@@ -48,7 +48,12 @@ const isGenuine = (text: string): boolean => {
   const { sha256, ...content } = value
   const isLater = typeof content["version"] === "number" && Number.isInteger(content["version"]) &&
     content["version"] > 1
-  return isLater || (content["version"] === 1 && sha256 === hash(JSON.stringify(content)))
+  try {
+    return isLater || (content["version"] === 1 && sha256 === hash(JSON.stringify(content)))
+  } catch {
+    // nested too deep
+    return false
+  }
 }
 
 const runId = draft(1).runId
