@@ -150,6 +150,8 @@ describe("kill -9 of the agent", () => {
         })
         const guest = AgentSite.only(site)
         const output = Path.join(site.root, "trace")
+        // only the first backup makes directories, and syncs them from above
+        yield* AgentSite.good(site, guest)
         yield* Effect.scoped(Effect.gen(function*() {
           yield* Inject.trace(site.agent().pid, { paths: [], output })
           yield* AgentSite.good(site, guest)
