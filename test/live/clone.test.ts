@@ -8,6 +8,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { sh } from "../lab/loopfs.ts"
 import * as Machine from "../lab/machine.ts"
+import * as Canary from "../support/canary.ts"
 import * as AgentSite from "./agentSite.ts"
 import * as Traces from "./traces.ts"
 
@@ -22,6 +23,12 @@ const cloned = { ...original, productUuid: "93c0f2d6-51ba-4c1d-9a41-0c21f0a7a001
 /** Or the other way round, as with containers. */
 const renewed = { ...original, machineId: "0f2f3b1e0a7c4bd89bb7a2b0a3f6a1c2" }
 
+/** The token of the original is on a copy of its disk too. */
+const plantToken = (disk: string) => {
+  const file = Path.join(disk, "token")
+  Canary.plant(Fs.readFileSync(file, "utf8").trim().split("~")[1] ?? "", file)
+}
+
 /** An original with its agent, and a copy of its disk that was made in the middle of a hold. */
 const site = Effect.gen(function*() {
   const host = yield* AgentSite.make({ guests: [{ watch: { schedule: "* * * * *" } }] })
@@ -31,6 +38,7 @@ const site = Effect.gen(function*() {
   guest.hooks.arm("stop.after", `cp -a '${guest.directory}' '${disk}'`)
   const { code, stderr } = yield* guest.quiesce(["run", "--json"], { through: here })
   assert.deepStrictEqual([code, stderr], [0, ""], host.agent().log())
+  plantToken(disk)
   const onDisk = { directory: disk, stateDir: Path.join(disk, "state"), backups: "/", place: "/" }
   assert.strictEqual(Traces.markers(onDisk).length, 2)
   /** What the clone has of its own, seen from outside. */
@@ -93,6 +101,7 @@ describe("a clone beside its original", () => {
         const before = asked()
         const kept = `${disk} kept`
         yield* sh(["cp", "-a", disk, kept])
+        plantToken(kept)
         for (const words of [["run"], ["watch"]]) {
           yield* sh(["rm", "-rf", disk])
           yield* sh(["cp", "-a", kept, disk])
