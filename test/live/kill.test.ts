@@ -72,7 +72,8 @@ describe("kill -9 of a run: the app is up, and nothing is left", () => {
         const seen = yield* survive(here, project, kill)
         yield* next(here, project)
         kills.add(name, seen)
-        assert.isTrue(seen.killed || name === "at the report")
+        // on a busy machine these come when the run has ended already
+        assert.isTrue(seen.killed || name === "done" || name === "at the report")
       }))
   }
   live("no row that the client was promised is lost", needs, () =>
