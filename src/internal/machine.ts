@@ -18,18 +18,21 @@ const containerSigns = ["run/systemd/container", "run/host/container-manager", "
 
 /** This machine; the files are looked for below `root`. */
 export const read = (root = "/"): Effect.Effect<Machine> =>
-  Effect.promise(async () => {
+  Effect.gen(function*() {
     const word = (path: string) =>
-      Fs.readFile(Path.join(root, path), "latin1").then((text) => text.trim().toLowerCase(), () => "")
-    const isThere = (path: string) => Fs.access(Path.join(root, path)).then(() => true, () => false)
-    const [machineId, transient, productUuid, signs] = await Promise.all([
+      Effect.promise(() =>
+        Fs.readFile(Path.join(root, path), "latin1").then((text) => text.trim().toLowerCase(), () => "")
+      )
+    const isThere = (path: string) =>
+      Effect.promise(() => Fs.access(Path.join(root, path)).then(() => true, () => false))
+    const [machineId, transient, productUuid, signs] = yield* Effect.all([
       word("etc/machine-id"),
       // an id that could not be kept is another one after the next boot (systemd-machine-id-commit(1))
       word("run/machine-id"),
       word("sys/class/dmi/id/product_uuid"),
-      Promise.all(containerSigns.map(isThere))
-    ])
-    const inContainer = signs.includes(true) || /(?:^|\0)container=/.test(await word("proc/1/environ"))
+      Effect.forEach(containerSigns, isThere, { concurrency: "unbounded" })
+    ], { concurrency: "unbounded" })
+    const inContainer = signs.includes(true) || /(?:^|\0)container=/.test(yield* word("proc/1/environ"))
     const isId = /^[0-9a-f]{32}$/.test(machineId) && machineId !== transient
     const isUuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(productUuid) &&
       !/^[0-]+$|^[f-]+$/.test(productUuid)

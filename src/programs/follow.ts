@@ -100,13 +100,6 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
       return waited >= Duration.toMillis(patience) ? yield* endOf(error) : yield* Ref.get(view)
     })
 
-  /** A timer does not see that the machine has slept: the limit is looked at beside an answer that lets itself be waited for. */
-  const lapse = ({ remaining }: Limit) =>
-    Effect.zipRight(
-      Effect.repeat(Effect.delay(remaining, "1 second"), { until: (left) => left <= 0 }),
-      Ref.get(view)
-    )
-
   const poll = Effect.fnUntraced(function*(limit: Limit, patience: Duration.Duration) {
     const expired = new Ended({ outcome: "aborted", message: limit.message })
     const left = yield* limit.remaining
@@ -116,7 +109,7 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
     const now = yield* ask(
       agent.status(runId, before.revision),
       Duration.min(policy.agentTimeout, Duration.millis(left))
-    ).pipe(Effect.catchAll(bear(patience)), Effect.raceFirst(lapse(limit)))
+    ).pipe(Effect.catchAll(bear(patience)))
     // an answer that comes at the limit comes too late: what was decided at the limit does not depend on the order
     const still = yield* limit.remaining
     if (still <= 0) return yield* expired

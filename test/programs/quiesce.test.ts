@@ -180,8 +180,7 @@ describe("quiesce, second by second", () => {
             { at: 0, phase: "running", mode: "snapshot" },
             { at: "20 seconds", phase: "snapshotted" },
             { at: "2 hours", phase: "done" }
-          ],
-          waits: "30 seconds"
+          ]
         }
       })
       const slept = 3_600_000
