@@ -1,6 +1,8 @@
 /**
  * Many measurements of one thing, in milliseconds.
  */
+import { quantile } from "../statistics.ts"
+
 export interface Quantiles {
   readonly n: number
   readonly p50: number
@@ -11,19 +13,12 @@ export interface Quantiles {
 /** Milliseconds with two digits. */
 export const round = (value: number): number => Math.round(value * 100) / 100
 
-/** The smallest value that this part of all does not exceed. NaN of none. */
-const quantile = (sorted: ReadonlyArray<number>, part: number): number =>
-  sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? Number.NaN
-
-export const quantiles = (values: ReadonlyArray<number>): Quantiles => {
-  const sorted = [...values].sort((a, b) => a - b)
-  return {
-    n: sorted.length,
-    p50: round(quantile(sorted, 0.5)),
-    p99: round(quantile(sorted, 0.99)),
-    max: round(sorted.at(-1) ?? Number.NaN)
-  }
-}
+export const quantiles = (values: ReadonlyArray<number>): Quantiles => ({
+  n: values.length,
+  p50: round(quantile(values, 0.5)),
+  p99: round(quantile(values, 0.99)),
+  max: round(quantile(values, 1))
+})
 
 /** The lowest and the highest median of the rounds. */
 export const medians = (rounds: ReadonlyArray<ReadonlyArray<number>>) => {

@@ -4,6 +4,7 @@
 import { Clock, Effect, Ref, Schedule, type Scope } from "effect"
 import type { Phase, Progress } from "../domain/Backup.ts"
 import type { RunEvent } from "../domain/Report.ts"
+import { unbroken } from "../internal/oneLine.ts"
 import type { Screen } from "./Output.ts"
 import type { Sink } from "./sinks.ts"
 import * as Text from "./text.ts"
@@ -83,9 +84,6 @@ const paint = (screen: Screen, line: string, state: State) => {
   return `\u001b[${code}m${line}\u001b[0m`
 }
 
-/** Control characters of a name or message must not steer the terminal. */
-const printable = (text: string) => text.replaceAll(/\p{Cc}+/gu, " ")
-
 export interface ProgressOptions {
   readonly screen: Screen
   readonly write: (text: string) => Effect.Effect<void>
@@ -102,7 +100,7 @@ export const make = (options: ProgressOptions): Effect.Effect<Sink, never, Scope
 
     const draw = Effect.gen(function*() {
       const state = yield* Ref.get(ref)
-      const line = printable(status(state, yield* Clock.currentTimeMillis))
+      const line = unbroken(status(state, yield* Clock.currentTimeMillis))
       const room = (yield* screen.columns) - 1
       yield* write(line === "" || state.over ? clearLine : `${clearLine}${paint(screen, line.slice(0, room), state)}`)
     })
@@ -115,7 +113,7 @@ export const make = (options: ProgressOptions): Effect.Effect<Sink, never, Scope
       })
       const state = yield* Ref.get(ref)
       if (line !== undefined && !(screen.redraws && event.type === "progress")) {
-        const text = `${Text.elapsed(now - began).padStart(7)}  ${paint(screen, printable(line), state)}\n`
+        const text = `${Text.elapsed(now - began).padStart(7)}  ${paint(screen, unbroken(line), state)}\n`
         yield* write(screen.redraws ? `${clearLine}${text}` : text)
       }
       if (screen.redraws && (event.type !== "progress" || (yield* backlog) === 0)) yield* draw

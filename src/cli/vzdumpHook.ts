@@ -7,6 +7,7 @@ import { Duration, Effect, Option } from "effect"
 import * as Path from "node:path"
 import * as DurationText from "../domain/DurationText.ts"
 import { ExitCode } from "../domain/Report.ts"
+import { words } from "../internal/oneLine.ts"
 import * as HookClient from "../internal/vzdump/hookClient.ts"
 import * as HookFile from "../internal/vzdump/hookFile.ts"
 import * as HookScript from "../internal/vzdump/hookScript.ts"
@@ -60,8 +61,7 @@ const settingsOf = Effect.fnUntraced(function*(given: {
 })
 
 /** Its lines go to the log of the backup's task. The agent's words may be those of a process without root: one line. */
-const say = (text: string) =>
-  Effect.flatMap(Output, (output) => output.stdout(`quiesce: ${text.replace(/[\s\p{C}]+/gu, " ")}\n`))
+const say = (text: string) => Effect.flatMap(Output, (output) => output.stdout(`quiesce: ${words(text)}\n`))
 
 const ask = Effect.fnUntraced(function*(vmid: number, { fails, socket, wait }: Settings) {
   const notQuiet = (problem: string) =>

@@ -2,9 +2,7 @@
  * What the daemon tells, for people: one line for each event.
  */
 import type { WatchEvent } from "../domain/WatchEvent.ts"
-
-/** Control characters of a message must not break the line. */
-const printable = (text: string) => text.replaceAll(/\p{Cc}+/gu, " ")
+import { unbroken } from "../internal/oneLine.ts"
 
 const because = (reason: string | null) => reason === null || reason === "" ? "" : `: ${reason}`
 
@@ -57,4 +55,4 @@ export const words = (event: WatchEvent): string => {
   }
 }
 
-export const line = (event: WatchEvent): string => `quiesce watch: ${printable(words(event))}\n`
+export const line = (event: WatchEvent): string => `quiesce watch: ${unbroken(words(event))}\n`

@@ -5,6 +5,7 @@
  * `NotifyAccess=all`: for systemd they come from a child.
  */
 import { Chunk, Effect, Layer, Option, Queue, Ref, Schedule, type Scope } from "effect"
+import { unbroken } from "../internal/oneLine.ts"
 import { explain, run } from "../internal/process.ts"
 import * as Supervision from "../internal/supervision.ts"
 import { Supervisor } from "../services/Supervisor.ts"
@@ -14,9 +15,6 @@ const timeout = "8 seconds"
 
 /** A word that did not get through is told again: without `READY=1` and signs of life systemd ends a process that is well. */
 const again = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(5))
-
-/** A control character would end the line, and so begin another word. */
-const printable = (text: string) => text.replaceAll(/\p{Cc}+/gu, " ")
 
 const send = (socket: string, words: ReadonlyArray<string>) =>
   run({ argv: ["systemd-notify", ...words], env: { NOTIFY_SOCKET: socket }, timeout }).pipe(
@@ -65,7 +63,8 @@ const make = Effect.fnUntraced(function*(
   )
   return {
     ready: Effect.zipRight(word("READY=1"), beat),
-    status: (text) => word(`STATUS=${printable(text)}`),
+    // a control character would end the line, and so begin another word
+    status: (text) => word(`STATUS=${unbroken(text)}`),
     stopping: word("STOPPING=1")
   }
 })

@@ -116,13 +116,12 @@ class Play {
 
   private readonly inside = <A, E>(
     process: SimProcess,
-    program: (reach: Reach, runId: { current: string }) => Effect.Effect<A, E>
+    program: (reach: Reach) => Effect.Effect<A, E>
   ): Effect.Effect<A, E> => {
-    const runId = { current: "" }
-    if (this.shape.agent === "remote") return program(this.remote, runId)
+    if (this.shape.agent === "remote") return program(this.remote)
     return Effect.scoped(Effect.flatMap(backups(this.world, process, this.host), (jobs) => {
       const mine = jobs.get(this.shape.guest)!
-      return program((use) => use(mine), runId)
+      return program((use) => use(mine))
     }))
   }
 
