@@ -15,7 +15,7 @@ import type { RunPolicy } from "../domain/Policy.ts"
 import { untorn } from "../internal/untorn.ts"
 import { AgentAnswerInvalid, AgentClient, type AgentError, AgentUnavailable } from "../services/AgentClient.ts"
 import { endAs, Ended } from "./errors.ts"
-import { stopwatch } from "./limits.ts"
+import { bounded, heard, stopwatch } from "./limits.ts"
 import type { Recorder } from "./recorder.ts"
 
 /** How long, in milliseconds, a question may still go on, and what its end is called. */
@@ -77,11 +77,7 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
 
   const ask = (call: Effect.Effect<BackupStatus, AgentError>, timeout: Duration.DurationInput) =>
     call.pipe(
-      Effect.disconnect,
-      Effect.timeoutFail({
-        duration: timeout,
-        onTimeout: () => new AgentUnavailable({ reason: `no answer within ${Duration.format(timeout)}` })
-      }),
+      heard(timeout),
       Effect.filterOrFail(
         (status) => status.runId === runId,
         (status) => new AgentAnswerInvalid({ reason: `it is about run ${status.runId}, not ${runId}` })
@@ -177,11 +173,7 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
         if (!(yield* Ref.get(requested)) || isFinal(phase)) return
         yield* Ref.set(requested, false)
         yield* agent.cancel(runId).pipe(
-          Effect.disconnect,
-          Effect.timeoutFail({
-            duration: policy.agentTimeout,
-            onTimeout: () => new AgentUnavailable({ reason: "the backup was not seen to end" })
-          }),
+          bounded(policy.agentTimeout, () => new AgentUnavailable({ reason: "the backup was not seen to end" })),
           Effect.catchAll((error) => recorder.warn(`the backup could not be cancelled: ${error.message}`))
         )
       }))

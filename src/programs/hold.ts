@@ -10,12 +10,12 @@ import type { Plan, PlannedStack } from "../domain/Plan.ts"
 import type { RunPolicy, StackPolicy } from "../domain/Policy.ts"
 import type { StackName, UnitId } from "../domain/Stack.ts"
 import { untorn } from "../internal/untorn.ts"
-import { MarkerStore, type MarkerStoreError } from "../services/MarkerStore.ts"
+import type { MarkerStore, MarkerStoreError } from "../services/MarkerStore.ts"
 import { StackControl } from "../services/StackControl.ts"
 import { actionsAtOnce, bringUp } from "./bringUp.ts"
 import type { Ended, UnitFailure } from "./errors.ts"
 import * as Evidence from "./evidence.ts"
-import { answered } from "./limits.ts"
+import { patientMarkers } from "./limits.ts"
 import { moment, type Recorder } from "./recorder.ts"
 import * as Stopping from "./stopping.ts"
 
@@ -35,7 +35,7 @@ const limitOf = (policy: StackPolicy, mode: EffectiveMode | undefined) =>
   Duration.toMillis(mode === "stop" ? policy.maxDowntimeWithoutSnapshot : policy.maxDowntime)
 
 /** While an app is down, its state directory is not waited for as long as before. */
-const whileDown = Duration.seconds(5)
+const downTimeout = Duration.seconds(5)
 
 const clearAgain = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(3))
 
@@ -48,11 +48,12 @@ export const open = Effect.fnUntraced(function*(
   notUp: Ref.Ref<ReadonlyArray<UnitFailure>>
 ): Effect.fn.Return<Hold, MarkerStoreError, StackControl | MarkerStore> {
   const control = yield* StackControl
-  const markers = yield* MarkerStore
+  const markers = yield* patientMarkers()
+  const whileDown = yield* patientMarkers(downTimeout)
   const { runId } = recorder
   const held = plan.stacks.filter((stack) => stack.held.length > 0)
   const note = (stack: StackName, unit: UnitId, state: MarkerNote["state"]) =>
-    answered("note", whileDown)(markers.note(runId, { stack, unit, state }))
+    whileDown.note(runId, { stack, unit, state })
 
   const stopping = yield* Stopping.make(held, note, recorder)
   const permits = yield* Effect.makeSemaphore(actionsAtOnce)
@@ -63,7 +64,7 @@ export const open = Effect.fnUntraced(function*(
     const createdAt = (yield* moment).at
     const stacks = held.map(({ held, units }) => ({ ...units, units: held }))
     // to be acquired is not to be interrupted: only inside of untorn does a limit end the wait
-    yield* untorn(answered("write")(markers.write({ runId, createdAt, stacks })))
+    yield* untorn(markers.write({ runId, createdAt, stacks }))
   }
 
   const verifyDown = Effect.flatMap(
@@ -115,8 +116,7 @@ export const open = Effect.fnUntraced(function*(
     )
   }
 
-  const clear = markers.clear(runId).pipe(
-    answered("clear", whileDown),
+  const clear = whileDown.clear(runId).pipe(
     Effect.retry(clearAgain),
     Effect.catchAll((error) =>
       Effect.zipRight(noteUp([]), recorder.warn(`${error.message}; everything is up, recover will clear it`))

@@ -2,7 +2,8 @@
  * Limits that hold: time that nobody can set, and calls that end although they never answer.
  */
 import { Clock, Duration, Effect } from "effect"
-import { MarkerStoreError } from "../services/MarkerStore.ts"
+import { AgentUnavailable } from "../services/AgentClient.ts"
+import { MarkerStore, MarkerStoreError } from "../services/MarkerStore.ts"
 
 /** Milliseconds since now, by the monotonic clock: a clock that is set must neither shorten nor lengthen a limit. */
 export const stopwatch: Effect.Effect<Effect.Effect<number>> = Effect.map(
@@ -16,10 +17,25 @@ export const bounded =
   <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E | E2, R> =>
     call.pipe(Effect.disconnect, Effect.timeoutFail({ duration: limit, onTimeout }))
 
-const storeTimeout = Duration.seconds(15)
+/** An agent that says nothing is one that is away. */
+export const heard = (limit: Duration.DurationInput) =>
+  bounded(limit, () => new AgentUnavailable({ reason: `no answer within ${Duration.format(limit)}` }))
 
-/** A state directory that stands still (a dead network disk, a frozen file system) must neither hold an app nor a lock. */
-export const answered =
-  (operation: MarkerStoreError["operation"], limit: Duration.DurationInput = storeTimeout) =>
-  <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E | MarkerStoreError, R> =>
-    bounded(limit, () => new MarkerStoreError({ operation, reason: "the state directory does not answer" }))(call)
+/**
+ * The markers, with a limit for every call: a state directory that stands still (a dead network disk, a frozen file system)
+ * must neither hold an app nor a lock. A limit ends the wait only where the call can be interrupted.
+ */
+export const patientMarkers = (limit: Duration.DurationInput = "15 seconds") =>
+  Effect.map(MarkerStore, (markers): MarkerStore["Type"] => {
+    const answered = (operation: MarkerStoreError["operation"]) =>
+      bounded(limit, () => new MarkerStoreError({ operation, reason: "the state directory does not answer" }))
+    return {
+      check: answered("check")(markers.check),
+      mine: markers.mine,
+      write: (draft) => answered("write")(markers.write(draft)),
+      note: (runId, note) => answered("note")(markers.note(runId, note)),
+      clear: (name) => answered("clear")(markers.clear(name)),
+      quarantine: (name) => answered("quarantine")(markers.quarantine(name)),
+      list: answered("list")(markers.list)
+    }
+  })

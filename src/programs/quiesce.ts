@@ -8,9 +8,9 @@ import type { RunPolicy } from "../domain/Policy.ts"
 import type { Report } from "../domain/Report.ts"
 import * as RunId from "../domain/RunId.ts"
 import { untorn } from "../internal/untorn.ts"
-import { AgentClient, AgentUnavailable } from "../services/AgentClient.ts"
+import { AgentClient } from "../services/AgentClient.ts"
 import { DeadMan } from "../services/DeadMan.ts"
-import { MarkerStore } from "../services/MarkerStore.ts"
+import type { MarkerStore } from "../services/MarkerStore.ts"
 import { RunLock } from "../services/RunLock.ts"
 import type { StackControl } from "../services/StackControl.ts"
 import { conclude } from "./conclude.ts"
@@ -18,7 +18,7 @@ import { endAs, Ended, type QuiesceError, type UnitFailure } from "./errors.ts"
 import { witness } from "./evidence.ts"
 import * as Follow from "./follow.ts"
 import * as Hold from "./hold.ts"
-import { answered, bounded, stopwatch } from "./limits.ts"
+import { heard, patientMarkers, stopwatch } from "./limits.ts"
 import { plan as makePlan } from "./plan.ts"
 import { prepare } from "./prepare.ts"
 import * as Recorder from "./recorder.ts"
@@ -58,13 +58,10 @@ const heal = Effect.fnUntraced(function*({ notUp, policy, recorder }: Run) {
 
 const preflight = Effect.fnUntraced(function*({ policy, recorder }: Run) {
   const agent = yield* AgentClient
-  const markers = yield* MarkerStore
-  yield* markers.check.pipe(answered("check"), Effect.mapError(endAs("refused")))
+  const markers = yield* patientMarkers()
+  yield* Effect.mapError(markers.check, endAs("refused"))
   const { mode, notes } = yield* agent.preflight.pipe(
-    bounded(
-      policy.deadline,
-      () => new AgentUnavailable({ reason: `no answer within ${Duration.format(policy.deadline)}` })
-    ),
+    heard(policy.deadline),
     Effect.mapError((error) => endAs(error._tag === "AgentBusy" ? "busy" : "refused")(error))
   )
   if (mode === "stop" && notes.length > 0) {

@@ -2,20 +2,20 @@
  * Makes true what the markers of dead runs say: starts what they left down, then clears them. Safe to run at any time,
  * by anybody, any number of times.
  */
-import { Duration, Effect, Either, Ref } from "effect"
+import { Effect, Either, Ref } from "effect"
 import { lastNote, type StoredMarker, verdict } from "../domain/Marker.ts"
 import { startOrder } from "../domain/Order.ts"
 import type { RunPolicy } from "../domain/Policy.ts"
 import type { RecoverReport } from "../domain/Report.ts"
 import { type StackName, type Unit, UnitId, type UnitObservation } from "../domain/Stack.ts"
 import { untorn } from "../internal/untorn.ts"
-import { AgentClient, AgentUnavailable } from "../services/AgentClient.ts"
-import { MarkerStore, type MarkerStoreError } from "../services/MarkerStore.ts"
+import { AgentClient } from "../services/AgentClient.ts"
+import type { MarkerStore, MarkerStoreError } from "../services/MarkerStore.ts"
 import { type LockUnavailable, RunLock } from "../services/RunLock.ts"
 import { StackControl } from "../services/StackControl.ts"
 import { actionsAtOnce, bringUp, type Lift, type StackLift } from "./bringUp.ts"
 import type { UnitFailure } from "./errors.ts"
-import { answered, bounded } from "./limits.ts"
+import { heard, patientMarkers } from "./limits.ts"
 import { inspect, look, lookUntil } from "./look.ts"
 
 /** The limits of a run that a recovery has too. */
@@ -79,7 +79,7 @@ const liftOf = Effect.fnUntraced(function*(stored: StoredMarker & { _tag: "Reada
 })
 
 const recoverMarker = Effect.fnUntraced(function*(policy: RecoverPolicy, stored: StoredMarker & { _tag: "Readable" }) {
-  const markers = yield* MarkerStore
+  const markers = yield* patientMarkers()
   const { runId, stacks } = stored.marker
   const lifts = yield* Effect.forEach(stacks, ({ stack, units }) =>
     Effect.map(
@@ -90,17 +90,13 @@ const recoverMarker = Effect.fnUntraced(function*(policy: RecoverPolicy, stored:
     ), { concurrency: "unbounded" })
   const { failed, recovered } = yield* lift(policy, lifts)
   const warnings = stored.warning === undefined ? [] : [`marker ${stored.name}: ${stored.warning}`]
-  const cleared = failed.length > 0
-    ? undefined
-    : yield* Effect.either(answered("clear")(markers.clear(stored.name)))
+  const cleared = failed.length > 0 ? undefined : yield* Effect.either(markers.clear(stored.name))
   if (cleared !== undefined && Either.isRight(cleared)) return { recovered, failed, warnings }
   // the marker stays: what is up by now is not to be started against somebody's wish later
   const down = new Set(failed.map(({ stack, unit }) => `${stack}/${unit}`))
   const up = stacks.flatMap(({ stack, units }) => units.map(({ id }) => ({ stack, unit: id })))
     .filter(({ stack, unit }) => !down.has(`${stack}/${unit}`))
-  yield* Effect.forEach(up, (at) => Effect.ignore(answered("note")(markers.note(runId, { ...at, state: "running" }))), {
-    discard: true
-  })
+  yield* Effect.forEach(up, (at) => Effect.ignore(markers.note(runId, { ...at, state: "running" })), { discard: true })
   return { recovered, failed, warnings: cleared === undefined ? warnings : [...warnings, cleared.left.message] }
 })
 
@@ -115,7 +111,7 @@ const inStartOrder = (observations: ReadonlyArray<UnitObservation>) =>
  */
 const recoverDamaged = Effect.fnUntraced(function*(policy: RecoverPolicy, name: string, reason: string) {
   const control = yield* StackControl
-  const markers = yield* MarkerStore
+  const markers = yield* patientMarkers()
   const names = yield* control.stacks
   const unseen = yield* Ref.make<ReadonlyArray<UnitFailure>>([])
   const stacks = yield* Effect.forEach(names, (stack) =>
@@ -140,7 +136,7 @@ const recoverDamaged = Effect.fnUntraced(function*(policy: RecoverPolicy, name: 
   if (names.length === 0) {
     return { recovered, failed: notUp, warnings: [`${what} and no stack is configured: what it held is not known`] }
   }
-  const aside = notUp.length > 0 ? undefined : yield* Effect.either(answered("quarantine")(markers.quarantine(name)))
+  const aside = notUp.length > 0 ? undefined : yield* Effect.either(markers.quarantine(name))
   const warnings = aside !== undefined && Either.isLeft(aside) ? [aside.left.message] : []
   return {
     recovered,
@@ -151,8 +147,8 @@ const recoverDamaged = Effect.fnUntraced(function*(policy: RecoverPolicy, name: 
 
 /** Brings up what all markers name. Never torn: half a recovery is a stack left down. */
 const bringBack = Effect.fnUntraced(function*(policy: RecoverPolicy) {
-  const markers = yield* MarkerStore
-  const found = yield* answered("list")(markers.list)
+  const markers = yield* patientMarkers()
+  const found = yield* markers.list
   const tally = yield* Effect.reduce(found, empty, (tally, stored) =>
     Effect.map(
       stored._tag === "Readable"
@@ -166,15 +162,12 @@ const bringBack = Effect.fnUntraced(function*(policy: RecoverPolicy) {
 /** Recovers under a lock that the caller holds. */
 export const recoverLocked = Effect.fn("recoverLocked")(function*(policy: RecoverPolicy) {
   const agent = yield* AgentClient
-  const { mine } = yield* MarkerStore
+  const { mine } = yield* patientMarkers()
   const { markers, ...tally } = yield* bringBack(policy)
   // the apps come first; what a dead run still reads or left behind is ended after them. What a clone finds at a place
   // that it shares with its original may be in use there
   const swept = yield* Effect.zipRight(mine, agent.sweep).pipe(
-    bounded(
-      policy.deadline,
-      () => new AgentUnavailable({ reason: `no answer within ${Duration.format(policy.deadline)}` })
-    ),
+    heard(policy.deadline),
     Effect.map((removed) => removed.map((what) => `left by a dead run, removed: ${what}`)),
     Effect.catchAll((error) => Effect.succeed([`leftovers of a dead run could not be removed: ${error.message}`]))
   )
@@ -200,10 +193,10 @@ export const recover: (
   StackControl | MarkerStore | RunLock | AgentClient
 > = Effect.fn("recover")(function*(policy) {
   const lock = yield* RunLock
-  const markers = yield* MarkerStore
+  const markers = yield* patientMarkers()
   return yield* Effect.scoped(Effect.zipRight(lock.acquire("recover"), recoverLocked(policy))).pipe(
     Effect.catchTag("LockHeld", () =>
-      Effect.map(answered("list")(markers.list), (found): RecoverReport => ({
+      Effect.map(markers.list, (found): RecoverReport => ({
         recovered: [],
         failed: [],
         markers: found.length,

@@ -31,7 +31,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "marker after stop",
     breaks: "nothing is stopped before the marker is durable",
     edits: [
-      { file: hold, from: "    yield* untorn(answered(\"write\")(", to: "    later = untorn(answered(\"write\")(" },
+      { file: hold, from: "    yield* untorn(markers.write(", to: "    later = untorn(markers.write(" },
       {
         file: hold,
         from: "  const resumed = yield* Ref.make(false)\n",

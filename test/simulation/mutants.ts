@@ -41,7 +41,7 @@ const own: ReadonlyArray<Mutant> = [
     breaks: "I9",
     edits: [{
       file: "programs/hold.ts",
-      from: "untorn(answered(\"write\")(markers.write({ runId, createdAt, stacks })))",
+      from: "untorn(markers.write({ runId, createdAt, stacks }))",
       to: "markers.write({ runId, createdAt, stacks })"
     }]
   },
