@@ -1,9 +1,9 @@
 /**
  * Wrong programs that the power loss must find out: the real source with an edit, or the real program without its fsync.
  */
-import { assert } from "@effect/vitest"
-import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { copy } from "../mutants/edits.ts"
+import type { Edit } from "../mutants/mutants.ts"
 import { library } from "../support/live.ts"
 import type { What } from "./fixtures/written.ts"
 
@@ -13,7 +13,7 @@ export interface Mutant {
   readonly what: What
   /** The end of its life at which it is looked for first. Default: the middle. */
   readonly from?: "end"
-  readonly edit?: { readonly file: string; readonly from: string; readonly to: string }
+  readonly edit?: Edit
   readonly env?: Readonly<Record<string, string>>
 }
 
@@ -53,16 +53,6 @@ export const mutants: ReadonlyArray<Mutant> = [
   }
 ]
 
-/** A copy of the source with the edit: its directory. */
-export const sourceOf = ({ edit, name }: Mutant): string => {
-  const src = Path.resolve("src")
-  if (edit === undefined) return src
-  const root = Path.resolve(".build/crash", name.replaceAll(/\W+/g, "-"))
-  Fs.rmSync(root, { recursive: true, force: true })
-  Fs.cpSync(src, root, { recursive: true })
-  const path = Path.join(root, edit.file)
-  const text = Fs.readFileSync(path, "utf8")
-  assert.strictEqual(text.split(edit.from).length, 2, `the edit of '${name}' must fit ${edit.file} exactly once`)
-  Fs.writeFileSync(path, text.replace(edit.from, () => edit.to))
-  return root
-}
+/** The source with the edit: its directory. */
+export const sourceOf = ({ edit, name }: Mutant): string =>
+  edit === undefined ? Path.resolve("src") : copy({ name, edits: [edit] }, "crash")

@@ -3,8 +3,8 @@
  */
 import { Effect } from "effect"
 import { build } from "esbuild"
-import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { copy } from "../mutants/edits.ts"
 import { mutants } from "../mutants/mutants.ts"
 
 const extra = [{
@@ -27,18 +27,10 @@ export const binary = (name: string): Effect.Effect<string> =>
   Effect.promise(async () => {
     const mutant = [...extra, ...mutants].find((one) => one.name === name)
     if (mutant === undefined) throw new Error(`there is no mutant '${name}'`)
-    const root = Path.resolve(".build/crash", name.replaceAll(/\W+/g, "-"))
-    Fs.rmSync(root, { recursive: true, force: true })
-    Fs.cpSync("src", Path.join(root, "src"), { recursive: true })
-    for (const { file, from, to } of mutant.edits) {
-      const path = Path.join(root, "src", file)
-      const text = Fs.readFileSync(path, "utf8")
-      if (text.split(from).length !== 2) throw new Error(`the edit must fit ${file} exactly once: ${from}`)
-      Fs.writeFileSync(path, text.replace(from, () => to))
-    }
+    const root = copy(mutant, "kills")
     const outfile = Path.join(root, "bin.js")
     await build({
-      entryPoints: [Path.join(root, "src/bin.ts")],
+      entryPoints: [Path.join(root, "bin.ts")],
       outfile,
       bundle: true,
       platform: "node",

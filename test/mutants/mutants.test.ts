@@ -1,7 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { fileURLToPath } from "node:url"
 import { judge } from "../support/judge.ts"
 import { playRecovery, recoveries } from "../support/recoveries.ts"
 import { snapshotAgent } from "../support/agents.ts"
@@ -9,28 +7,11 @@ import { cases } from "../support/scenarios.ts"
 import { watchCases } from "../support/watchCases.ts"
 import { playWatch, watchViolations } from "../support/watchWorld.ts"
 import { load, type Modules, play, violations } from "../support/world.ts"
+import { copy } from "./edits.ts"
 import { type Mutant, mutants } from "./mutants.ts"
 
-const src = fileURLToPath(new URL("../../src", import.meta.url))
-const build = fileURLToPath(new URL("../../.build/mutants", import.meta.url))
-
 /** A copy of the source with the mutant's edits, loaded. */
-const make = (mutant: Mutant): Promise<Modules> => {
-  const root = `${build}/${mutant.name.replaceAll(/\W+/g, "-")}`
-  rmSync(root, { recursive: true, force: true })
-  cpSync(src, root, { recursive: true })
-  for (const { file, from, to } of mutant.edits) {
-    const path = `${root}/${file}`
-    const text = readFileSync(path, "utf8")
-    assert.strictEqual(
-      text.split(from).length,
-      2,
-      `the edit of '${mutant.name}' must fit ${file} exactly once: ${from}`
-    )
-    writeFileSync(path, text.replace(from, () => to))
-  }
-  return load(root)
-}
+const make = (mutant: Mutant): Promise<Modules> => load(copy(mutant, "mutants"))
 
 const interrupted = [3, 40, 120, 200, 280, 330, 380, 430, 480, 530, 580, 640, 700, 800]
 

@@ -7,6 +7,7 @@ import { execFile } from "node:child_process"
 import { readFileSync } from "node:fs"
 import * as Path from "node:path"
 import { promisify } from "node:util"
+import { edited } from "../mutants/edits.ts"
 import type { Mutant } from "../mutants/mutants.ts"
 import { mutants } from "./mutants.ts"
 import type { Invariant } from "./truth.ts"
@@ -37,18 +38,13 @@ interface Found {
 }
 
 /** The source with these edits, as it is bundled. */
-const edited = ({ edits, name }: Mutant): Plugin => ({
+const wrong = ({ edits, name }: Mutant): Plugin => ({
   name: "mutant",
   setup: ({ onLoad }) => {
     for (const file of new Set(edits.map(({ file }) => file))) {
       onLoad({ filter: new RegExp(`/src/${file.replaceAll(".", "\\.")}$`) }, ({ path }) => {
-        let contents = readFileSync(path, "utf8")
-        for (const { from, to } of edits.filter((edit) => edit.file === file)) {
-          if (contents.split(from).length !== 2) {
-            throw new Error(`the edit of '${name}' must fit ${file} exactly once: ${from}`)
-          }
-          contents = contents.replace(from, () => to)
-        }
+        const own = edits.filter((edit) => edit.file === file)
+        const contents = edited(readFileSync(path, "utf8"), own, name)
         return { contents, loader: "ts" }
       })
     }
@@ -66,7 +62,7 @@ const play = async (mutant: Mutant, n: number): Promise<Found> => {
     target: "node20",
     format: "esm",
     logLevel: "silent",
-    plugins: [edited(mutant)]
+    plugins: [wrong(mutant)]
   })
   const { stdout } = await promisify(execFile)(process.execPath, [outfile, histories], { maxBuffer: 2 ** 24 })
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Found
