@@ -4,7 +4,7 @@
  * They are sent by `systemd-notify`, because Node can open no datagram socket of the UNIX kind. So the unit must say
  * `NotifyAccess=all`: for systemd they come from a child.
  */
-import { Chunk, Effect, Layer, Option, Queue, Ref, Schedule, type Scope } from "effect"
+import { Chunk, Effect, Fiber, Layer, Mailbox, Option, Ref, Schedule, type Scope } from "effect"
 import { unbroken } from "../internal/oneLine.ts"
 import { explain, run } from "../internal/process.ts"
 import * as Supervision from "../internal/supervision.ts"
@@ -33,7 +33,7 @@ const make = Effect.fnUntraced(function*(
   { socket, watchdogMs }: Supervision.Supervision
 ): Effect.fn.Return<Supervisor["Type"], never, Scope.Scope> {
   const scope = yield* Effect.scope
-  const queue = yield* Queue.unbounded<string>()
+  const mailbox = yield* Mailbox.make<string>()
   const warned = yield* Ref.make(false)
   const tell = (words: ReadonlyArray<string>) =>
     Effect.retry(send(socket, words), again).pipe(
@@ -43,19 +43,22 @@ const make = Effect.fnUntraced(function*(
           before ? Effect.void : Effect.logWarning(`systemd is not told how this service is: ${reason}`))
       )
     )
-  const flush = Effect.flatMap(
-    Queue.takeAll(queue),
-    (words) => Chunk.isEmpty(words) ? Effect.void : tell(latest(Chunk.toReadonlyArray(words)))
-  )
-  // the last words go out before the process ends, but it does not wait long for a systemd that hangs
-  yield* Effect.addFinalizer(() => Effect.asVoid(Effect.timeoutOption(Effect.disconnect(flush), "2 seconds")))
-  yield* Effect.forkScoped(Effect.forever(
+  const delivering = yield* Effect.forkScoped(Effect.repeat(
     Effect.flatMap(
-      Queue.takeBetween(queue, 1, Number.MAX_SAFE_INTEGER),
-      (words) => tell(latest(Chunk.toReadonlyArray(words)))
-    )
+      mailbox.takeAll,
+      ([words, isLast]) =>
+        Effect.as(Chunk.isEmpty(words) ? Effect.void : tell(latest(Chunk.toReadonlyArray(words))), isLast)
+    ),
+    { until: (isLast) => isLast }
   ))
-  const word = (text: string) => Effect.asVoid(Queue.offer(queue, text))
+  // the last words go out before the process ends, but it does not wait long for a systemd that hangs
+  yield* Effect.addFinalizer(() =>
+    Effect.zipRight(mailbox.end, Fiber.await(delivering)).pipe(
+      Effect.disconnect,
+      Effect.timeoutOption("2 seconds")
+    )
+  )
+  const word = (text: string) => Effect.asVoid(mailbox.offer(text))
   // from the event loop: a process whose loop stands still sends none
   const beat = watchdogMs === undefined ? Effect.void : Effect.forkIn(
     Effect.repeat(word("WATCHDOG=1"), Schedule.spaced(watchdogMs / 2)),

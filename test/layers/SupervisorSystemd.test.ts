@@ -14,10 +14,11 @@ import { Supervisor } from "../../src/services/Supervisor.ts"
 import { eventually } from "../live/hooks.ts"
 import { live } from "../support/live.ts"
 
-/** A line for each call: the socket, and the words. Fails as often as `refuse` says. */
+/** A line for each call: the socket, and the words. Fails as often as `refuse` says; takes as long as `slow` says. */
 const tool = (directory: string) =>
   `#!/bin/sh
 cd '${directory}'
+if [ -s slow ]; then sleep "$(cat slow)"; fi
 if [ -s refuse ]; then read -r line <refuse; test "$line" = 1 && rm refuse || echo $((line - 1)) >refuse; exit 1; fi
 (IFS='|'; echo "$NOTIFY_SOCKET|$*") >>said
 `
@@ -35,6 +36,7 @@ const site = Effect.gen(function*() {
   )
   const said = Path.join(directory, "said")
   return {
+    slow: (seconds: number) => Fs.writeFileSync(Path.join(directory, "slow"), `${seconds}`),
     refuse: (times: number) => Fs.writeFileSync(Path.join(directory, "refuse"), `${times}\n`),
     said: () => Fs.existsSync(said) ? Fs.readFileSync(said, "utf8").trim().split("\n") : []
   }
@@ -63,6 +65,19 @@ describe("SupervisorSystemd", () => {
         "/run/notify|STATUS=a state MAINPID=1",
         "/run/notify|STOPPING=1"
       ])
+    }))
+
+  live("the words that are under way at the end are told, in order", [], () =>
+    Effect.gen(function*() {
+      const { said, slow } = yield* site
+      slow(0.3)
+      yield* Effect.gen(function*() {
+        const supervisor = yield* Supervisor
+        yield* supervisor.ready
+        yield* Effect.sleep("100 millis")
+        yield* supervisor.stopping
+      }).pipe(Effect.provide(layer(socket)))
+      assert.deepStrictEqual(said(), ["/run/notify|READY=1", "/run/notify|STOPPING=1"])
     }))
 
   live("signs of life come once it is ready, twice in the time of the watchdog", [], () =>

@@ -137,7 +137,8 @@ describe("the command line of vzdump", () => {
         else yield* Effect.sleep("30 millis")
         assert.strictEqual(Fs.existsSync(proof), isThere, `round ${round}`)
         Fs.rmSync(proof, { force: true })
-        Fs.rmSync(directory.path, { recursive: true, force: true })
+        // its shell may still be at its last line
+        Fs.rmSync(directory.path, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
       }
       yield* Effect.scoped(Effect.gen(function*() {
         const log = yield* RunDirectory.prepare(stateDir, directory)
