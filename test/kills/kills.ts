@@ -56,9 +56,12 @@ export const strike = Effect.fnUntraced(function*(world: World, words: ReadonlyA
     const ended = yield* live.ended
     pid = 0
     const down = died !== 0 && !Judge.isUp(world)
-    const isBack = yield* Effect.succeed(down && deadMan !== undefined).pipe(
-      Effect.flatMap((wait) => wait ? Death.eventually(() => Judge.isUp(world), limit) : Effect.succeed(false))
-    )
+    const watching = down ? deadMan : undefined
+    // who has ended brings nothing back any more
+    if (watching !== undefined) {
+      yield* Death.eventually(() => Judge.isUp(world) || !Death.isAtWork(watching), limit)
+    }
+    const isBack = watching !== undefined && Judge.isUp(world)
     const downMillis = isBack ? performance.now() - died : undefined
     return { ...ended, killed: ended.signal === "SIGKILL", deadMan, downMillis }
   }))
