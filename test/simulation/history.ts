@@ -358,5 +358,10 @@ export const play = (
   options: { readonly seed?: string; readonly tracing?: boolean; readonly withLast?: boolean } = {}
 ): History => {
   const kinds = new Map(faults.map(({ at, kind }) => [at, kind]))
-  return new Play(shape, kinds, options.seed ?? "0", options.tracing ?? false).play(options.withLast ?? true)
+  const play = new Play(shape, kinds, options.seed ?? "0", options.tracing ?? false)
+  try {
+    return play.play(options.withLast ?? true)
+  } finally {
+    play.world.sim.end()
+  }
 }

@@ -88,7 +88,8 @@ const main = async () => {
     new Promise<void>((resolve, reject) => {
       const thread = new Worker(new URL(import.meta.url), {
         workerData: { ...campaign, worker },
-        resourceLimits: { maxYoungGenerationSizeMb: 64 }
+        // of the many small objects of a history almost none lives on
+        resourceLimits: { maxYoungGenerationSizeMb: 256 }
       })
       thread.on("message", (tally: Tally) => {
         tallies.set(worker, tally)

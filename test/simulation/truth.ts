@@ -157,14 +157,17 @@ export class Truth {
     return unit
   }
 
+  private isNamed(place: "volatile" | "durable", unit: TrueUnit): boolean {
+    return [...this[place].values()].some(({ draft }) =>
+      draft.stacks.some(({ stack, units }) => stack === unit.stack && units.some(({ id }) => id === unit.id))
+    )
+  }
+
   /** A unit that we hold down must be named by a marker that survives a power loss. */
   private checkNamed(): void {
     for (const unit of this.units.values()) {
       if (unit.up || unit.downBy !== "us") continue
-      const named = [...this.durable.values()].some(({ draft }) =>
-        draft.stacks.some(({ stack, units }) => stack === unit.stack && units.some(({ id }) => id === unit.id))
-      )
-      if (!named) this.broken("I6", `${unit.key} is held down and no durable marker names it`)
+      if (!this.isNamed("durable", unit)) this.broken("I6", `${unit.key} is held down and no durable marker names it`)
     }
   }
 
@@ -281,7 +284,7 @@ export class Truth {
     this[place].set(runId, marker)
   }
 
-  /** A marker is cleared: everything that it names must be up, or down by somebody else's wish. */
+  /** A marker is cleared: everything that it names must be up, down by somebody else's wish, or in a later marker. */
   cleared(place: "volatile" | "durable", runId: string): void {
     const marker = this[place].get(runId)
     this[place].delete(runId)
@@ -290,7 +293,9 @@ export class Truth {
     for (const { stack, units } of marker.draft.stacks) {
       for (const { id } of units) {
         const unit = this.unit(`${stack}/${id}`)
-        if (!unit.up && unit.downBy === "us") this.broken("I7", `the marker is cleared with ${unit.key} down`)
+        if (!unit.up && unit.downBy === "us" && !this.isNamed(place, unit)) {
+          this.broken("I7", `the marker is cleared with ${unit.key} down`)
+        }
       }
     }
     this.checkNamed()

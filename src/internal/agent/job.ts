@@ -14,10 +14,13 @@ import {
   Stream,
   SubscriptionRef
 } from "effect"
-import { type BackupStatus, isAtLeast, isFinal, Phase, type Progress } from "../../domain/Backup.ts"
+import { type BackupStatus, type EffectiveMode, isAtLeast, isFinal, Phase, type Progress } from "../../domain/Backup.ts"
 import type { RunId } from "../../domain/RunId.ts"
 import { EngineFailed, type EngineJob } from "../../services/Engine.ts"
 import type { JobRecord, JobStore, JobStoreError } from "../../services/JobStore.ts"
+
+/** A backup cannot go on without its journal. */
+const failed = Effect.mapError(({ message }: JobStoreError) => new EngineFailed({ reason: message }))
 
 /** A status of ours has a phase of ours. */
 export type Status = BackupStatus & { readonly phase: Phase }
@@ -104,18 +107,33 @@ const write = (job: Job, store: JobStore["Type"], record: (status: Status) => Ef
 export const save = (job: Job, store: JobStore["Type"]): Effect.Effect<void, JobStoreError> =>
   write(job, store, Effect.succeed)
 
+/** What the change makes of it is written down. */
+const record = (job: Job, store: JobStore["Type"], change: Change) =>
+  write(job, store, (status) => isFinal(status.phase) ? Effect.succeed(status) : changed(status, change))
+
 /** A journal that cannot be written must not keep an app down: what it does not know, a restart will call failed. */
 const told = Effect.catchAll((error: JobStoreError) => Effect.logWarning(error.message))
 
-/**
- * Writes a change down, then makes it known. So for what a restart must know as it was told: that the app may be stopped
- * (`ready`), and the end.
- */
+/** Writes the end down as it is told, then makes it known. */
 export const settle = (job: Job, store: JobStore["Type"], change: Change): Effect.Effect<void> =>
-  told(write(job, store, (status) => isFinal(status.phase) ? Effect.succeed(status) : changed(status, change))).pipe(
+  Effect.asVoid(Effect.zipRight(told(record(job, store, change)), publish(job, change)))
+
+/**
+ * Writes down that the app may be stopped, then makes it known. What cannot be written is not told: a restarted agent would
+ * begin a backup anew that somebody has an app down for.
+ */
+const ready = (
+  job: Job,
+  store: JobStore["Type"],
+  effectiveMode: EffectiveMode | undefined
+): Effect.Effect<void, EngineFailed> => {
+  const change = { phase: "ready", ...effectiveMode === undefined ? {} : { effectiveMode } } as const
+  return record(job, store, change).pipe(
+    failed,
     Effect.zipRight(publish(job, change)),
     Effect.asVoid
   )
+}
 
 /** Makes a change known. `running` needs no record of its own, and the app is down; `snapshotted` is told first. */
 const report = (job: Job, store: JobStore["Type"], change: Change): Effect.Effect<void> =>
@@ -179,7 +197,7 @@ export const forEngine = (
         progress === undefined ? Effect.void : progressed(progress)
       ),
     ready: (effectiveMode) =>
-      settle(job, store, { phase: "ready", ...effectiveMode === undefined ? {} : { effectiveMode } }).pipe(
+      ready(job, store, effectiveMode).pipe(
         Effect.zipRight(Deferred.await(job.quiesced)),
         Effect.timeoutFail({
           duration: readyTimeout,
@@ -192,7 +210,7 @@ export const forEngine = (
     remember: (handle) =>
       Ref.set(job.handle, handle).pipe(
         Effect.zipRight(save(job, store)),
-        Effect.mapError(({ message }) => new EngineFailed({ reason: message }))
+        failed
       ),
     cancelled: Ref.get(job.cancelled)
   }))

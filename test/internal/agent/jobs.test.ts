@@ -216,11 +216,32 @@ describe("the backups of one guest", () => {
       broken.yes = false
       const a = yield* RunId.make
       yield* jobs.request(a)
-      broken.yes = true
       yield* pass()
+      broken.yes = true
       yield* jobs.quiesced(a)
       yield* pass()
       assert.strictEqual(yield* phaseOf(jobs, a), "done", "an app must not stay down for a journal")
+    }))
+
+  it.scoped("what cannot be written down is no order: a restarted agent would not know that an app may be down for it", () =>
+    Effect.gen(function*() {
+      const inner = yield* JobStoreMemory.make()
+      const store: JobStore["Type"] = {
+        ...inner,
+        save: (record) =>
+          Effect.suspend(() =>
+            record.status.phase === "ready"
+              ? new JobStoreError({ operation: "save", reason: "no space" })
+              : inner.save(record)
+          )
+      }
+      const { jobs } = yield* open({}, { store })
+      const a = yield* RunId.make
+      yield* jobs.request(a)
+      yield* pass()
+      const { error, phase } = yield* jobs.status(a, -1, 0)
+      assert.strictEqual(phase, "failed")
+      assert.match(error ?? "", /no space/)
     }))
 
   describe("after the death of the agent", () => {
