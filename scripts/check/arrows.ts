@@ -22,7 +22,7 @@ const rules: ReadonlyArray<readonly [string, Rule]> = [
   ["src/protocol/", { own: ["domain/"], packages: /^(effect|@effect\/platform\/\w+)$/ }],
   ["src/services/", { own: ["services/", "domain/"], packages: contract }],
   ["src/programs/", {
-    own: ["programs/", "services/", "domain/", "internal/untorn.ts"],
+    own: ["programs/", "services/", "domain/", "internal/monotonic.ts", "internal/untorn.ts"],
     packages: contract
   }],
   ["src/testing/", { own: ["services/", "domain/"], packages: contract }],

@@ -4,9 +4,9 @@
 import { Deferred, Duration, Effect, Exit } from "effect"
 import { dependencies } from "../domain/Order.ts"
 import type { StackName, Unit } from "../domain/Stack.ts"
+import { stopwatch } from "../internal/monotonic.ts"
 import { StackControl } from "../services/StackControl.ts"
 import type { UnitFailure } from "./errors.ts"
-import { stopwatch } from "./limits.ts"
 import { look, lookUntil, reasonOf } from "./look.ts"
 
 /** A unit to bring up. */

@@ -12,10 +12,11 @@ import {
   type Phase
 } from "../domain/Backup.ts"
 import type { RunPolicy } from "../domain/Policy.ts"
+import { stopwatch } from "../internal/monotonic.ts"
 import { untorn } from "../internal/untorn.ts"
 import { AgentAnswerInvalid, AgentClient, type AgentError, AgentUnavailable } from "../services/AgentClient.ts"
 import { endAs, Ended } from "./errors.ts"
-import { bounded, heard, stopwatch } from "./limits.ts"
+import { bounded, heard } from "./limits.ts"
 import type { Recorder } from "./recorder.ts"
 
 /** How long, in milliseconds, a question may still go on, and what its end is called. */

@@ -1,15 +1,9 @@
 /**
- * Limits that hold: time that nobody can set, and calls that end although they never answer.
+ * Limits that hold: calls end although they never answer.
  */
-import { Clock, Duration, Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { AgentUnavailable } from "../services/AgentClient.ts"
 import { MarkerStore, MarkerStoreError } from "../services/MarkerStore.ts"
-
-/** Milliseconds since now, by the monotonic clock: a clock that is set must neither shorten nor lengthen a limit. */
-export const stopwatch: Effect.Effect<Effect.Effect<number>> = Effect.map(
-  Clock.currentTimeNanos,
-  (began) => Effect.map(Clock.currentTimeNanos, (now) => Number(now - began) / 1e6)
-)
 
 /** Waits no longer than the limit, also for a call that cannot be interrupted; that one then goes on for nobody. */
 export const bounded =

@@ -1,8 +1,9 @@
 /**
  * Backups that the host has begun by itself: its question to the guest, and whether anybody there listens.
  */
-import { Clock, Duration, Effect, Option, Ref, Stream, SubscriptionRef } from "effect"
+import { Duration, Effect, Option, Ref, Stream, SubscriptionRef } from "effect"
 import type { RunId } from "../../domain/RunId.ts"
+import { stopwatch } from "../monotonic.ts"
 
 /** A controller that waits for questions waits again soon after each answer. */
 const patience = Duration.seconds(90)
@@ -20,7 +21,7 @@ export interface Asks {
 export const make: Effect.Effect<Asks> = Effect.gen(function*() {
   const open = yield* SubscriptionRef.make(Option.none<RunId>())
   const listeners = yield* Ref.make(0)
-  const last = yield* Ref.make(Number.NEGATIVE_INFINITY)
+  const last = yield* Ref.make<Effect.Effect<number>>(Effect.succeed(Infinity))
   return {
     next: (wait) =>
       Effect.acquireUseRelease(
@@ -35,13 +36,13 @@ export const make: Effect.Effect<Asks> = Effect.gen(function*() {
             )),
         () =>
           Effect.zipRight(
-            Effect.flatMap(Clock.currentTimeMillis, (now) => Ref.set(last, now)),
+            Effect.flatMap(stopwatch, (spent) => Ref.set(last, spent)),
             Ref.update(listeners, (n) => n - 1)
           )
       ),
     isHeard: Effect.gen(function*() {
       if ((yield* Ref.get(listeners)) > 0) return true
-      return (yield* Clock.currentTimeMillis) - (yield* Ref.get(last)) <= Duration.toMillis(patience)
+      return (yield* Effect.flatten(Ref.get(last))) <= Duration.toMillis(patience)
     }),
     put: (runId) => SubscriptionRef.set(open, Option.some(runId)),
     take: (runId) => SubscriptionRef.update(open, (ask) => Option.filter(ask, (one) => one !== runId))

@@ -1,7 +1,8 @@
 /**
  * Counts what somebody does, and says when it is too much: token buckets, one for each key.
  */
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
+import { millis } from "../monotonic.ts"
 
 export interface Buckets {
   /** Takes one. 0: there was one; else the whole seconds until there is one again. */
@@ -21,7 +22,7 @@ export const make = (
     const rate = perMinute / 60_000
     return {
       take: (key) =>
-        Effect.map(Clock.currentTimeMillis, (now) => {
+        Effect.map(millis, (now) => {
           const { at, left } = buckets.get(key) ?? { left: perMinute, at: now }
           const filled = Math.min(perMinute, left + Math.max(0, now - at) * rate)
           const wait = filled >= 1 ? 0 : Math.max(1, Math.ceil((1 - filled) / rate / 1000))

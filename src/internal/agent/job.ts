@@ -1,23 +1,12 @@
 /**
  * One backup at its agent: a status that only goes forward, every change with a new revision, and the journal of it.
  */
-import {
-  Cause,
-  Clock,
-  DateTime,
-  Deferred,
-  Duration,
-  Effect,
-  Option,
-  Ref,
-  Schema,
-  Stream,
-  SubscriptionRef
-} from "effect"
+import { Cause, DateTime, Deferred, Duration, Effect, Option, Ref, Schema, Stream, SubscriptionRef } from "effect"
 import { type BackupStatus, type EffectiveMode, isAtLeast, isFinal, Phase, type Progress } from "../../domain/Backup.ts"
 import type { RunId } from "../../domain/RunId.ts"
 import { EngineFailed, type EngineJob } from "../../services/Engine.ts"
 import type { JobRecord, JobStore, JobStoreError } from "../../services/JobStore.ts"
+import { millis } from "../monotonic.ts"
 
 /** A backup cannot go on without its journal. */
 const failed = Effect.mapError(({ message }: JobStoreError) => new EngineFailed({ reason: message }))
@@ -171,7 +160,7 @@ export const throttled = (publishProgress: (progress: Progress) => Effect.Effect
     Ref.make({ at: Number.NEGATIVE_INFINITY, bytes: -1 }),
     (last) => (progress: Progress) =>
       Effect.gen(function*() {
-        const at = yield* Clock.currentTimeMillis
+        const at = yield* millis
         const { bytes } = progress
         const due = yield* Ref.modify(last, (before) => {
           const due = bytes !== before.bytes && (at - before.at >= 250 || bytes === progress.totalBytes)

@@ -1,10 +1,11 @@
 /**
  * A connection to the engine's side, as the front sees it.
  */
-import { Clock, Duration, Effect, Option, Schema } from "effect"
+import { Duration, Effect, Option, Schema } from "effect"
 import * as Net from "node:net"
 import * as Path from "node:path"
 import { errnoOf, reasonOf } from "../durable.ts"
+import { stopwatch } from "../monotonic.ts"
 import * as Trusted from "../trusted.ts"
 import * as Lines from "./lines.ts"
 import * as Protocol from "./protocol.ts"
@@ -109,7 +110,7 @@ export const connect = Effect.fnUntraced(
     Connection,
     EngineUnreached
   > {
-    const began = yield* Clock.currentTimeMillis
+    const spent = yield* stopwatch
     const attempt = Effect.gen(function*() {
       const connection = yield* connected(socket)
       // whoever could put another socket there could say that a snapshot exists which does not
@@ -121,8 +122,8 @@ export const connect = Effect.fnUntraced(
     const connection = yield* Effect.retry(Effect.interruptible(attempt), {
       while: ({ isAbsent }) =>
         isAbsent
-          ? Clock.currentTimeMillis.pipe(
-            Effect.map((now) => now - began < Duration.toMillis(patience)),
+          ? spent.pipe(
+            Effect.map((spent) => spent < Duration.toMillis(patience)),
             Effect.tap((again) => again ? Effect.interruptible(Effect.sleep("200 millis")) : Effect.void)
           )
           : Effect.succeed(false)

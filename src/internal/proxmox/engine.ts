@@ -1,11 +1,12 @@
 /**
  * The engine that lets Proxmox VE itself take the backups of a guest, asked by its API.
  */
-import { Clock, Effect, Option, Schedule, Schema } from "effect"
+import { Effect, Option, Schedule, Schema } from "effect"
 import type { RunId } from "../../domain/RunId.ts"
 import { Upid } from "../../domain/Upid.ts"
 import type { VzdumpConfig } from "../../domain/VzdumpConfig.ts"
 import { type Engine, EngineFailed, type EngineJob, EngineRefused } from "../../services/Engine.ts"
+import { stopwatch } from "../monotonic.ts"
 import { notesOf } from "../vzdump/command.ts"
 import type { Proxmox } from "./client.ts"
 import type { ProxmoxError } from "./errors.ts"
@@ -62,7 +63,7 @@ export const make = (proxmox: Proxmox, config: VzdumpConfig, patience: Patience)
    * not be taken for it. A second task of ours cannot run beside a first one: it does not wait for the lock.
    */
   const begin = Effect.fnUntraced(function*(job: EngineJob) {
-    const since = yield* Clock.currentTimeMillis
+    const spent = yield* stopwatch
     let before: ReadonlySet<string> | undefined
     for (;;) {
       if (yield* job.cancelled) return yield* new EngineFailed({ reason: "cancelled" })
@@ -84,8 +85,7 @@ export const make = (proxmox: Proxmox, config: VzdumpConfig, patience: Patience)
       }
       const found = known !== undefined && mayBeDone(begun.left) ? yield* sought(known) : undefined
       if (found !== undefined) return found
-      const spent = (yield* Clock.currentTimeMillis) - since
-      if (spent >= budget || !isTransient(begun.left)) return yield* failed(begun.left)
+      if ((yield* spent) >= budget || !isTransient(begun.left)) return yield* failed(begun.left)
       yield* Effect.sleep(pause)
     }
   })

@@ -1,8 +1,9 @@
 /**
  * How a vzdump is known to have ended.
  */
-import { Clock, Effect, Option } from "effect"
+import { Effect, Option } from "effect"
 import type { Upid } from "../../domain/Upid.ts"
+import { stopwatch } from "../monotonic.ts"
 import type { Followed } from "./follow.ts"
 import type { VzdumpHost } from "./host.ts"
 import * as Processes from "./processes.ts"
@@ -22,7 +23,7 @@ const vanished = { _tag: "Vanished" } as const
  * known.
  */
 export const ofRun = (host: VzdumpHost, directory: RunDirectory.RunDirectory, writer?: number): Ended => {
-  let goneSince: number | undefined
+  let gone: Effect.Effect<number> | undefined
 
   const learned = Effect.fnUntraced(function*(command: Processes.Identity) {
     const kept = yield* RunDirectory.upid(directory)
@@ -45,9 +46,8 @@ export const ofRun = (host: VzdumpHost, directory: RunDirectory.RunDirectory, wr
     const upid = yield* learned(owner)
     const working = [owner, ...Option.map(upid, Tasks.processOf).pipe(Option.toArray)]
     if (yield* Effect.exists(working, Processes.isAlive)) return undefined
-    const now = yield* Clock.currentTimeMillis
-    goneSince ??= now
-    if (now - goneSince < writeLimit) return undefined
+    gone ??= yield* stopwatch
+    if ((yield* gone) < writeLimit) return undefined
     const told = Option.isSome(upid) ? yield* Tasks.exitOf(host, upid.value) : undefined
     return told ?? vanished
   })
