@@ -1,7 +1,19 @@
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
+import { BaseSequencer, type TestSpecification } from "vitest/node"
 
 const src = fileURLToPath(new URL("src/", import.meta.url))
+
+/** At the end they would be alone, with the other core idle. */
+const longest = [/\/test\/mutants\//, /\/live\/kill\.test/, /\/programs\/interruption\.test/]
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
+    const isLong = ({ moduleId }: TestSpecification) => longest.some((one) => one.test(moduleId))
+    const sorted = await super.sort(files)
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
+  }
+}
 
 export default defineConfig({
   // the examples import the package by its name
@@ -19,6 +31,7 @@ export default defineConfig({
     exclude: process.env["QUIESCE_LONG"] === "1" ? [] : ["test/**/*.long.test.ts"],
     globalSetup: ["test/support/globalSetup.ts"],
     setupFiles: ["test/support/setup.ts"],
+    sequence: { sequencer: LongestFirst },
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // for two cores: live tests wait for real processes most of the time, and measure them

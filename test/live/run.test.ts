@@ -81,7 +81,8 @@ describe("a run", () => {
           assert.isBelow(order.indexOf("stopped"), order.indexOf("running"))
           assert.isBelow(order.indexOf(point), up)
           const gap = here.writer.longestGap(before, performance.now())
-          assert.isAbove(gap.millis, (report?.stacks[0]?.downtimeMs ?? 0) * 0.7)
+          // the commands that stop and start it are part of what is told, and take long on a busy machine
+          assert.isAbove(gap.millis, (report?.stacks[0]?.downtimeMs ?? 0) * 0.3)
           const home = fresh(shared, `restored by ${snapshot}`)
           yield* unpack(report?.artifact ?? "", home)
           yield* restorable(here, home, before)
