@@ -175,4 +175,50 @@ describe("systemd", () => {
       assert.strictEqual(yield* site.show(unit, "Result"), "success")
     })
   )
+
+  test(
+    "the agent in two: a backup through a front without root, by a side that nobody on a network can reach",
+    Effect.gen(function*() {
+      const [front, engine] = ["quiesce-agent.service", "quiesce-agent-engine.service"] as const
+      for (const [unit, words] of [[front, "agent"], [engine, "agent engine"]] as const) {
+        yield* site.dropIn(
+          unit,
+          `ExecStart=\nExecStart=/usr/local/bin/quiesce ${words} --config /etc/quiesce/divided.yaml`
+        )
+      }
+      yield* site.call("systemctl", "start", front)
+      yield* site.until(
+        "the engine's side is active, as what the front wants",
+        Effect.map(site.show(engine, "ActiveState"), (state) => state === "active")
+      )
+      const user = (unit: string) =>
+        Effect.flatMap(mainPid(unit), (pid) => site.call("stat", "-c", "%U", `/proc/${pid}`))
+      assert.deepStrictEqual([yield* user(front), yield* user(engine)], ["quiesce-agent", "root"])
+      const network = (pid: string) => site.call("readlink", `/proc/${pid}/ns/net`)
+      assert.notStrictEqual(yield* network(yield* mainPid(engine)), yield* network("1"))
+
+      yield* site.call("quiesce", "run", "--config", "/etc/quiesce/guest.yaml")
+      assert.deepStrictEqual(site.log(), ["up", "down", "up"])
+      const archives = Fs.readdirSync(site.at("var/lib/quiesce-agent-engine/archives"))
+      assert.lengthOf(archives, 1)
+      assert.match(
+        yield* site.call("tar", "-taf", `/var/lib/quiesce-agent-engine/archives/${archives[0]}`),
+        /^(\.\/)?file$/m
+      )
+      // whoever has the front has neither what root has written nor another way to it
+      const asFront = (...argv: ReadonlyArray<string>) =>
+        Effect.map(
+          site.ask("setpriv", "--reuid=quiesce-agent", "--regid=nogroup", "--clear-groups", ...argv),
+          ({ code }) => code
+        )
+      assert.notStrictEqual(yield* asFront("ls", "/var/lib/quiesce-agent-engine"), 0)
+      assert.notStrictEqual(yield* asFront("ls", "/run/quiesce-agent"), 0)
+
+      yield* site.call("systemctl", "stop", front, engine)
+      assert.deepStrictEqual([yield* site.show(front, "Result"), yield* site.show(engine, "Result")], [
+        "success",
+        "success"
+      ])
+    })
+  )
 })

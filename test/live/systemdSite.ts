@@ -80,12 +80,29 @@ if (process.argv.includes("watch")) {
 }
 `
 
+/** Both sides of an agent in two read it. */
+const divided = `version: 1
+sockets: /var/lib/quiesce-agent/sockets
+engineSocket: /run/quiesce-agent/engine.sock
+engineGroup: quiesce-agent
+guests:
+  web: { local: { source: /srv/data, snapshot: copy, transfer: { archive: { to: /var/lib/quiesce-agent-engine/archives } } } }
+`
+
+/** A guest of that agent. */
+const guest = config.replace(
+  /^agent:$.*?^(?=watch:)/ms,
+  "agent: { http: { socket: /var/lib/quiesce-agent/sockets/web.sock } }\n"
+)
+
 const files: Readonly<Record<string, string>> = {
   "etc/systemd/system/app.service": app,
   "etc/systemd/system/app-control.socket": socket,
   "etc/systemd/system/app-control@.service": control,
   "etc/quiesce/quiesce.yaml": config,
   "etc/quiesce/agent.yaml": agent,
+  "etc/quiesce/divided.yaml": divided,
+  "etc/quiesce/guest.yaml": guest,
   "srv/preload.cjs": preload,
   "srv/data/file": "data",
   "srv/log": ""

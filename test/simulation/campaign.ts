@@ -43,7 +43,7 @@ export const playPlan = ({ faults, seed, shape, withLast }: Plan, tracing = fals
     return play(shapes[shape]!, faults, { seed, withLast, tracing })
   } catch (error) {
     return {
-      violations: [{ invariant: "I9", at: 0, what: `the history broke off: ${String(error)}` }],
+      violations: [{ invariant: "I9", at: 0, step: -1, what: `the history broke off: ${String(error)}` }],
       reached: [],
       log: [],
       outcome: "broken"

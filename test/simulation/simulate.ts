@@ -35,7 +35,9 @@ const number = (text: string | undefined, otherwise: number): number => {
 const tell = (plan: Plan): never => {
   const { log, outcome, violations } = playPlan(plan, true)
   console.log(`world ${plan.shape}: ${shapes[plan.shape]?.name}\n${log.join("\n")}\noutcome: ${outcome}`)
-  for (const { at, invariant, what } of violations) console.log(`${invariant} at ${Math.round(at)} ms: ${what}`)
+  for (const { at, invariant, step, what } of violations) {
+    console.log(`${invariant} at step ${step} (${Math.round(at)} ms): ${what}`)
+  }
   process.exit(violations.length === 0 ? 0 : 1)
 }
 
@@ -101,8 +103,10 @@ const main = async () => {
       thread.on("exit", () => resolve())
     })))
   const wrong = [...tallies.values()].flatMap(({ wrong }) => wrong)
-  for (const { plan, violation: { at, invariant, what } } of wrong) {
-    console.log(`${invariant} at ${Math.round(at)} ms in world ${plan.shape}: ${what}\n    ${replay(plan)}`)
+  for (const { plan, violation: { at, invariant, step, what } } of wrong) {
+    console.log(
+      `${invariant} at step ${step} (${Math.round(at)} ms) in world ${plan.shape}: ${what}\n    ${replay(plan)}`
+    )
   }
   console.log(line())
   process.exit(wrong.length === 0 ? 0 : 1)

@@ -26,6 +26,8 @@ export interface Violation {
   readonly invariant: Invariant
   /** Milliseconds since the world began. */
   readonly at: number
+  /** The last boundary that was reached. */
+  readonly step: number
   readonly what: string
 }
 
@@ -99,6 +101,8 @@ export class Truth {
     { readonly rank: number; readonly revision: number; readonly phase: string }
   >()
   readonly log: Array<string> = []
+  /** The number of the last boundary. */
+  step = -1
   /** Faults that have happened so far. */
   struck = 0
   /** An engine was made to stand still for ever. */
@@ -148,7 +152,7 @@ export class Truth {
 
   broken(invariant: Invariant, what: string): void {
     this.note(`*** ${invariant}: ${what}`)
-    this.violations.push({ invariant, at: this.sim.mono, what })
+    this.violations.push({ invariant, at: this.sim.mono, step: this.step, what })
   }
 
   unit(key: string): TrueUnit {

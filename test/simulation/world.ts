@@ -119,6 +119,7 @@ export class World {
       const { effect, error, lie, name, place } = call
       const n = this.reached.length
       this.reached.push({ place, name })
+      this.truth.step = n
       const kind = this.faultless ? undefined : this.faults.get(n)
       if (this.truth.tracing) {
         this.truth.note(`[${n}] ${process.name}: ${name}${kind === undefined ? "" : ` <- ${kind}`}`)
