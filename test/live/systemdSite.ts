@@ -90,7 +90,7 @@ guests:
 `
 
 /** A guest of that agent. */
-const guest = config.replace(
+const guest = config.replace("version: 1\n", "version: 1\nstateDir: /srv/guest\n").replace(
   /^agent:$.*?^(?=watch:)/ms,
   "agent: { http: { socket: /var/lib/quiesce-agent/sockets/web.sock } }\n"
 )

@@ -22,6 +22,12 @@ const usage = `usage: npm run simulate -- [options]
   --seconds N       begins no further history after this time
   --enough N        ends after so many wrong histories (default: 20)`
 
+/** What a worker says now and then, and at its end. */
+interface Said {
+  readonly tally: Tally
+  readonly isLast: boolean
+}
+
 const fail = (message: string): never => {
   console.error(`${message}\n${usage}`)
   process.exit(2)
@@ -93,8 +99,10 @@ const main = async () => {
         // of the many small objects of a history almost none lives on
         resourceLimits: { maxYoungGenerationSizeMb: 256 }
       })
-      thread.on("message", (tally: Tally) => {
+      thread.on("message", ({ isLast, tally }: Said) => {
         tallies.set(worker, tally)
+        // a frozen process may have a timer of Node, with which a thread does not end by itself
+        if (isLast) void thread.terminate()
         if (performance.now() - told < 20_000) return
         told = performance.now()
         console.error(line())
@@ -115,6 +123,7 @@ const main = async () => {
 if (isMainThread) await main()
 else {
   // oxlint-disable unicorn/require-post-message-target-origin -- a thread, not a window
-  const tally = run(workerData as Campaign, (tally) => parentPort?.postMessage(tally))
-  parentPort?.postMessage(tally)
+  const say = (said: Said) => parentPort?.postMessage(said)
+  const tally = run(workerData as Campaign, (tally) => say({ tally, isLast: false }))
+  say({ tally, isLast: true })
 }
