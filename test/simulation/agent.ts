@@ -22,6 +22,8 @@ import { forever, type World } from "./world.ts"
 const snapshotTakes = 100
 const copyTakes = 1_000
 const transferTakes = 1_500
+/** Of a world in which the next run comes while the backup of a dead one goes on. */
+const longTransferTakes = 6_000
 
 /** Work that goes on without its agent. */
 interface Detached {
@@ -77,7 +79,7 @@ const engineOf = (world: World, process: SimProcess, host: Host, guest: string):
       truth.told.set(job.runId, world.sim.mono)
       yield* job.report({ phase: "snapshotted", effectiveMode: shape.mode })
     }
-    yield* step("transfer", wait(foreign ? shape.queued : transferTakes))
+    yield* step("transfer", wait(foreign ? shape.queued : shape.runsAgain ? longTransferTakes : transferTakes))
     truth.readEnds(reading)
     reading.complete = true
     if (shape.mode === "stop") truth.told.set(job.runId, world.sim.mono)
@@ -148,6 +150,7 @@ const engineOf = (world: World, process: SimProcess, host: Host, guest: string):
     prepare: Effect.mapError(step("prepare"), () => broken),
     run: shape.survives ? launch : run,
     resume: (job, handle): Effect.Effect<{ readonly location: string }, EngineFailed, Scope.Scope> => {
+      isAsked(job)
       if (!shape.survives) {
         return Effect.zipRight(swept, new EngineFailed({ reason: "the agent died in the middle of it" }))
       }
@@ -225,7 +228,6 @@ export type Reach = <A, E>(use: (jobs: Jobs.Jobs) => Effect.Effect<A, E>) => Eff
 export const clientOf = (world: World, process: SimProcess, reach: Reach): AgentClient["Type"] => {
   const { truth } = world
   const isLocal = world.shape.agent === "local"
-  let lies = 0
   const call = <A, E>(name: string, effect: Effect.Effect<A, E>, lie?: Effect.Effect<A, AgentError>) =>
     world.boundary<A, E | AgentError>(process, {
       place: "agent",
@@ -237,7 +239,7 @@ export const clientOf = (world: World, process: SimProcess, reach: Reach): Agent
   /** What an agent may say that is not so; never that a snapshot exists, which nobody could find out. */
   const wrong = (runId: RunId) =>
     Effect.suspend((): Effect.Effect<BackupStatus, AgentError> => {
-      switch (lies++ % 4) {
+      switch (world.reached.length % 4) {
         case 0:
           return new AgentAnswerInvalid({ reason: "garbage" })
         case 1:

@@ -5,11 +5,14 @@ import { ofSeed, oneFault, type Plan, twoFaults } from "./explore.ts"
 import { show } from "./faults.ts"
 import { type History, play } from "./history.ts"
 import { shapes } from "./shapes.ts"
-import type { Violation } from "./truth.ts"
+import type { Invariant, Violation } from "./truth.ts"
 
 export interface Wrong {
   readonly plan: Plan
+  /** The first. */
   readonly violation: Violation
+  /** All that were broken in this history. */
+  readonly invariants: ReadonlyArray<Invariant>
   /** After how many histories it was found. */
   readonly after: number
 }
@@ -69,7 +72,8 @@ export const run = (campaign: Campaign, progress: (tally: Tally) => void = () =>
     tally.boundaries += reached.length
     const [violation] = violations
     if (violation !== undefined) {
-      tally.wrong.push({ plan, violation, after: tally.one + tally.two + tally.random })
+      const invariants = [...new Set(violations.map(({ invariant }) => invariant))]
+      tally.wrong.push({ plan, violation, invariants, after: tally.one + tally.two + tally.random })
     }
     const now = performance.now()
     if (now - told > 5_000) {

@@ -67,6 +67,7 @@ class Play {
     this.world.truth.tracing = tracing
     this.world.recover = (why) => this.startRecover(why)
     this.world.restartAgent = () => this.startAgent()
+    this.world.runAgain = () => void this.startRun("run again")
     if (shape.program === "watch") this.world.restartDaemon = () => this.startDaemon()
   }
 

@@ -20,6 +20,6 @@ console.log(JSON.stringify({
   played: one + random,
   ...wrong === undefined
     ? {}
-    : { invariant: wrong.violation.invariant, what: wrong.violation.what, replay: replay(wrong.plan) }
+    : { invariants: wrong.invariants, what: wrong.violation.what, replay: replay(wrong.plan) }
 }))
 process.exit(0)

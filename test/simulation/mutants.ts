@@ -25,7 +25,14 @@ const own: ReadonlyArray<Mutant> = [
   {
     name: "an agent takes a second backup beside the first",
     breaks: "I5",
-    edits: [{ file: "internal/agent/jobs.ts", from: "    yield* idle\n    const job", to: "    const job" }]
+    edits: [
+      { file: "internal/agent/jobs.ts", from: "    yield* idle\n    const job", to: "    const job" },
+      {
+        file: "internal/agent/jobs.ts",
+        from: "      const slot = slots === undefined\n",
+        to: "      const slot = slots !== null\n"
+      }
+    ]
   },
   {
     name: "the limit of the hold is never over",
@@ -70,6 +77,15 @@ const own: ReadonlyArray<Mutant> = [
       file: "internal/agent/jobs.ts",
       from: "    if (yield* Job.isOver(job)) continue\n",
       to: "    if (!(yield* Job.isOver(job))) continue\n"
+    }]
+  },
+  {
+    name: "what a backup held is not given back",
+    breaks: "I11",
+    edits: [{
+      file: "internal/agent/jobs.ts",
+      from: "yield* Effect.exit(Scope.close(scope, exit))",
+      to: "yield* Effect.exit(Effect.void)"
     }]
   },
   {

@@ -25,6 +25,8 @@ export interface Shape {
   /** A process outside brings the app up when the controller dies; without it a supervisor does, later. */
   readonly deadMan: boolean
   readonly program: "quiesce" | "watch"
+  /** Somebody runs it again as soon as what a dead run left is healed. */
+  readonly runsAgain: boolean
 }
 
 const one = { stack: "app", units: [{ id: "app" }] }
@@ -37,7 +39,8 @@ const base = {
   survives: false,
   queued: 0,
   deadMan: true,
-  program: "quiesce"
+  program: "quiesce",
+  runsAgain: false
 } as const satisfies Omit<Shape, "name">
 
 export const shapes: ReadonlyArray<Shape> = [
@@ -61,5 +64,6 @@ export const shapes: ReadonlyArray<Shape> = [
     stacks: [one, { stack: "mail", units: [{ id: "imap" }] }],
     agent: "remote"
   },
-  { ...base, name: "a daemon with a schedule", agent: "remote", program: "watch" }
+  { ...base, name: "a daemon with a schedule", agent: "remote", program: "watch" },
+  { ...base, name: "the next run comes soon after a dead one", agent: "remote", mode: "stop", runsAgain: true }
 ]

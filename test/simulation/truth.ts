@@ -226,6 +226,7 @@ export class Truth {
 
   startSent(unit: TrueUnit): void {
     this.note(`start ${unit.key}`)
+    if (!unit.ours && !unit.meddled) this.broken("I4", `${unit.key} was not up, and is started`)
     if (!unit.stopSent && !this.isOwed(unit)) this.broken("I4", `${unit.key} is started and was never stopped by us`)
     if (unit.downBy === "user" && !unit.up && !this.isOwed(unit)) {
       this.broken("I4", `${unit.key} is started although a user has stopped it after we had brought it up`)

@@ -49,6 +49,8 @@ export class World {
   recover: (why: string) => void = () => {}
   /** After the death of the main process of a daemon. */
   restartDaemon: (() => void) | undefined
+  /** Somebody runs it again. */
+  runAgain: () => void = () => {}
   private readonly faults: ReadonlyMap<number, Kind>
   private born = 0
   /** From here on nothing goes wrong. */
@@ -99,6 +101,7 @@ export class World {
     const isDaemon = process.name === "watch"
     this.soon(isArmed ? 300 : 5_000, () => this.recover(isArmed ? "dead-man" : "supervisor"))
     if (isDaemon && this.restartDaemon !== undefined) this.soon(8_000, this.restartDaemon)
+    if (process.name === "run" && this.shape.runsAgain) this.soon(1_500, this.runAgain)
   }
 
   private powerLoss(): void {
