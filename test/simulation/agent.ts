@@ -58,14 +58,12 @@ const engineOf = (world: World, process: SimProcess, host: Host, guest: string):
   const removeSnapshots = (of: (name: string) => boolean) =>
     Effect.sync(() => {
       for (const name of truth.snapshots) if (name.startsWith(`${guest}/`) && of(name)) truth.snapshots.delete(name)
-      for (const reading of truth.readings) {
-        if (reading.guest === guest && of(`${guest}/${reading.runId}`)) truth.readEnds(reading)
-      }
     })
   const work = Effect.fnUntraced(function*(job: EngineJob) {
     isAsked(job)
     const name = `${guest}/${job.runId}`
     const reading = truth.readBegins(guest, job.runId)
+    process.whenDead(() => truth.readEnds(reading))
     yield* Effect.addFinalizer(() => Effect.sync(() => truth.readEnds(reading)))
     if (shape.mode !== "stop") {
       yield* Effect.addFinalizer(() => Effect.sync(() => truth.snapshots.delete(name)))

@@ -322,6 +322,9 @@ class Play {
     } else this.startRun()
     if (!this.quietEnd(60 * 60_000)) truth.broken("I9", "the history does not come to its end")
     const reached = world.reached.length
+    if (truth.struck === 0 && truth.volatile.size > 0) {
+      truth.broken("I7", "a run in which nothing goes wrong leaves its marker")
+    }
     world.faultless = true
     // what an operator, a timer or the next boot does
     if (truth.left.length > 0 || truth.durable.size > 0 || truth.volatile.size > 0 || withLast) {

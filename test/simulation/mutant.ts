@@ -5,16 +5,17 @@ import { replay, run } from "./campaign.ts"
 
 Error.stackTraceLimit = 0
 
-const [histories = "1500", seconds = "60"] = process.argv.slice(2)
+const [histories = "1500", seconds = "60", world = ""] = process.argv.slice(2)
 const { one, random, wrong: [wrong] } = run({
   worker: 0,
   workers: 1,
-  parts: ["random", "one"],
+  parts: ["one", "random"],
   pairs: "core",
   random: Number(histories),
   seed: 1,
   limit: Number(seconds) * 1_000,
-  enough: 1
+  enough: 1,
+  onlyShape: world === "" ? undefined : Number(world)
 })
 console.log(JSON.stringify({
   played: one + random,

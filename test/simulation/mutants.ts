@@ -3,7 +3,12 @@
  */
 import { type Mutant, mutants as others } from "../mutants/mutants.ts"
 
-const own: ReadonlyArray<Mutant> = [
+export interface Wrong extends Mutant {
+  /** The world in which it shows; default: any. */
+  readonly world?: number
+}
+
+const own: ReadonlyArray<Wrong> = [
   {
     name: "recover starts nothing that is down",
     breaks: "I1",
@@ -24,6 +29,7 @@ const own: ReadonlyArray<Mutant> = [
   },
   {
     name: "an agent takes a second backup beside the first",
+    world: 8,
     breaks: "I5",
     edits: [
       { file: "internal/agent/jobs.ts", from: "    yield* idle\n    const job", to: "    const job" },
@@ -63,6 +69,7 @@ const own: ReadonlyArray<Mutant> = [
   },
   {
     name: "an agent goes on with the backups of all guests for each",
+    world: 3,
     breaks: "I10",
     edits: [{
       file: "internal/agent/jobs.ts",
@@ -101,11 +108,71 @@ const own: ReadonlyArray<Mutant> = [
       from: "Effect.tapError((error) => recorder.warn(error.message))",
       to: "Effect.tapError((error) => recorder.warn(`${error.message} ${JSON.stringify(unit.identity)}`))"
     }]
+  },
+  {
+    name: "a backup that has failed is one that is done",
+    breaks: "I2",
+    edits: [{ file: "programs/quiesce.ts", from: "  if (last.phase === \"failed\") {", to: "  if (Date.now() < 0) {" }]
+  },
+  {
+    name: "an agent tells 'done' of a transfer that has failed",
+    breaks: "I2",
+    edits: [{
+      file: "internal/agent/jobs.ts",
+      from: "onFailure: (cause) => ({ phase: \"failed\", error",
+      to: "onFailure: (cause) => ({ phase: \"done\", error"
+    }]
+  },
+  {
+    name: "a run leaves its marker",
+    breaks: "I7",
+    edits: [{
+      file: "programs/hold.ts",
+      from: "const clear = whileDown.clear(runId).pipe(",
+      to: "const clear = Effect.void.pipe("
+    }]
+  },
+  {
+    name: "recover leaves the markers",
+    breaks: "I7",
+    edits: [{
+      file: "programs/recover.ts",
+      from: "Effect.either(markers.clear(stored.name))",
+      to: "Effect.either(Effect.void)"
+    }]
+  },
+  {
+    name: "a slot is not given back",
+    breaks: "I9",
+    edits: [{
+      file: "internal/agent/jobs.ts",
+      from: "Effect.addFinalizer(() => slots.release(1))",
+      to: "Effect.addFinalizer(() => Effect.void)"
+    }]
+  },
+  {
+    name: "an agent is not told that everything is down",
+    breaks: "I9",
+    edits: [{
+      file: "programs/quiesce.ts",
+      from: "    yield* backup.tellQuiesced.pipe(within(limit, plan, ready.mode))\n",
+      to: ""
+    }]
   }
 ]
 
-/** Those of the scenarios that a world of this kind can see. */
-export const mutants: ReadonlyArray<Mutant> = [
-  ...own,
-  ...others.filter(({ edits }) => !edits.some(({ file }) => /watch|Timetable/i.test(file)))
-]
+/** Those of the scenarios that these worlds see too; the others need what they do not have, such as health checks. */
+const shared: ReadonlySet<string> = new Set([
+  "marker after stop",
+  "clear before start",
+  "resume only at done",
+  "resume twice",
+  "ignore stop errors",
+  "claim without evidence",
+  "no second look at the snapshot",
+  "the resume can be interrupted",
+  "a stack that was down is started too",
+  "a control that does not tell what interferes is waited for"
+])
+
+export const mutants: ReadonlyArray<Wrong> = [...own, ...others.filter(({ name }) => shared.has(name))]
