@@ -54,7 +54,8 @@ export interface Usage {
 
 /** As many as the guests need: the defaults are for a host with a few. */
 const limits = (guests: number) => ({
-  connections: 100 + guests,
+  // half of them from one address
+  connections: 2 * (100 + guests),
   connectionsPerAddress: 100 + guests,
   requestsPerMinute: 100_000
 })

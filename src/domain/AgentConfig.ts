@@ -88,7 +88,9 @@ export const AgentFile = Schema.Struct({
     duration("How long a slot is held for a guest that does not say that its app is down. Default: 10m.", "1 second")
   ),
   requestsPerMinute: optional(whole(10, 100_000).annotations({ description: "Of one guest. Default: 300." })),
-  connections: optional(whole(1, 100_000).annotations({ description: "Of one listener. Default: 64." })),
+  connections: optional(
+    whole(1, 100_000).annotations({ description: "Of one listener, half of them from one address. Default: 64." })
+  ),
   guests: Schema.Record({ key: GuestName, value: GuestConfig }).annotations(map("at least one guest")).pipe(
     Schema.filter((guests) =>
       Object.keys(guests).length === 0 ? "expected at least one guest; none is there" : undefined

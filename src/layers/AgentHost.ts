@@ -116,7 +116,10 @@ export const serve = Effect.fn("AgentHost.serve")(function*(
       version: options.version,
       limits: {
         ...requestsPerMinute === undefined ? {} : { requestsPerMinute },
-        ...connections === undefined ? {} : { connections, connectionsPerAddress: connections }
+        // one address alone must not keep the others out
+        ...connections === undefined
+          ? {}
+          : { connections, connectionsPerAddress: Math.max(1, Math.floor(connections / 2)) }
       }
     }).pipe(Layer.provide(Layer.succeed(TokenStore, Context.get(stores, TokenStore))))
   ))
