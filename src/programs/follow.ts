@@ -43,8 +43,8 @@ export interface Backup {
 }
 
 const tellTimeout = Duration.seconds(15)
-/** How long an agent that does not answer is asked again for the backup, with the app up. */
-const requestPatience = Duration.seconds(15)
+/** How long an agent that does not answer is asked again: for the backup, with the app up, and for its end. */
+const restartPatience = Duration.seconds(15)
 /** A pause that keeps a chatty agent from being asked without end, and is too short to be seen in the downtime. */
 const breath = 5
 
@@ -141,18 +141,20 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
       })
     )
 
+  /** Whether an error is one of an agent that may soon be there again. */
+  const patience = Effect.map(stopwatch, (spent) => (error: AgentError) =>
+    isTransient(error)
+      ? Effect.map(spent, (spent) => spent <= Duration.toMillis(restartPatience))
+      : Effect.succeed(false))
+
   const backup: Backup = {
     view: Ref.get(view),
     request: Effect.gen(function*() {
       yield* Ref.set(requested, true)
-      const spent = yield* stopwatch
-      const isPatient = Effect.map(spent, (spent) => spent <= Duration.toMillis(requestPatience))
+      const patient = yield* patience
       yield* ask(agent.request(runId), policy.agentTimeout).pipe(
         // an agent that died over the question may have written the backup down, and would keep its slot for nobody
-        Effect.retry({
-          while: (error) => isTransient(error) ? isPatient : Effect.succeed(false),
-          schedule: Schedule.spaced("500 millis")
-        }),
+        Effect.retry({ while: patient, schedule: Schedule.spaced("500 millis") }),
         Effect.mapError(endOf)
       )
     }),
@@ -173,7 +175,10 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
         const { phase } = yield* Ref.get(view)
         if (!(yield* Ref.get(requested)) || isFinal(phase)) return
         yield* Ref.set(requested, false)
+        const patient = yield* patience
         yield* agent.cancel(runId).pipe(
+          // an agent that is being restarted would begin anew, or go on, for nobody
+          Effect.retry({ while: patient, schedule: Schedule.spaced("500 millis") }),
           bounded(policy.agentTimeout, () => new AgentUnavailable({ reason: "the backup was not seen to end" })),
           Effect.catchAll((error) => recorder.warn(`the backup could not be cancelled: ${error.message}`))
         )

@@ -171,6 +171,23 @@ describe("quiesce, second by second", () => {
       assert.isAbove(lines.indexOf("agent cancel"), lines.indexOf("start app/app"))
     }).pipe(Effect.provide(world(slow, agent({ at: 0, phase: "running", mode: "snapshot" })))))
 
+  it.effect("an agent that is away when its backup is cancelled is told again", () =>
+    Effect.gen(function*() {
+      const journal = yield* Journal.Journal
+      const fiber = yield* Effect.fork(quiesce(policy))
+      yield* TestClock.adjust("5 minutes")
+      const error = yield* Effect.flip(Fiber.join(fiber))
+      assert.strictEqual(error._tag, "RunAborted")
+      assert.strictEqual((yield* journal.lines).filter((line) => line === "agent cancel").length, 4)
+      assert.isFalse(error.report.warnings.some((warning) => warning.includes("could not be cancelled")))
+    }).pipe(Effect.provide(world(
+      slow,
+      AgentClientMemory.layer({
+        phases: [{ at: 0, phase: "running", mode: "snapshot" }],
+        fault: (operation, n) => operation === "cancel" && n < 3 ? "unavailable" : undefined
+      })
+    ))))
+
   it.live("a machine that slept in the hold resumes when it wakes, and claims nothing", () =>
     Effect.gen(function*() {
       const { run, time } = yield* makeWorld(yield* Effect.promise(() => real), {

@@ -140,7 +140,8 @@ export const make = Effect.fnUntraced(function*(options: JobsOptions): Effect.fn
   const begin = Effect.fnUntraced(function*(runId: RunId.RunId) {
     yield* idle
     const job = yield* Job.make(guest, runId)
-    yield* refused(Job.save(job, store))
+    // what may be on the disk although it could not be written would be begun by the next agent
+    yield* refused(Effect.tapError(Job.save(job, store), () => Effect.ignoreLogged(store.remove(job))))
     yield* keep(job)
     yield* start(job, engine.run, options.readyTimeout, options.slots)
     return job
@@ -179,9 +180,15 @@ export const make = Effect.fnUntraced(function*(options: JobsOptions): Effect.fn
     // a job that is kept and never started, or never cancelled, would keep all others out
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
-        yield* keep(job)
-        // the host has a slot already: whoever holds ours may wait for the very backup that asks
-        yield* start(job, body, wait, undefined)
+        // a request may be about to be kept: it is written down first
+        const isTaken = yield* gate.withPermits(1)(Effect.gen(function*() {
+          if (Option.isSome(yield* running)) return true
+          yield* keep(job)
+          // the host has a slot already: whoever holds ours may wait for the very backup that asks
+          yield* start(job, body, wait, undefined)
+          return false
+        }))
+        if (isTaken) return { quiet: false, reason: "another backup of this guest has just begun" } as const
         yield* asks.put(runId)
         return yield* restore(Effect.raceFirst(
           Effect.as(Deferred.await(quiet), { quiet: true, runId } as const),

@@ -223,6 +223,20 @@ describe("the backups of one guest", () => {
       assert.strictEqual(yield* phaseOf(jobs, a), "done", "an app must not stay down for a journal")
     }))
 
+  it.scoped("a request that is refused for its journal leaves nothing there that a restarted agent would begin", () =>
+    Effect.gen(function*() {
+      const inner = yield* JobStoreMemory.make()
+      // as a rename that is there, and a sync of its directory that fails
+      const store: JobStore["Type"] = {
+        ...inner,
+        save: (record) =>
+          Effect.zipRight(inner.save(record), new JobStoreError({ operation: "save", reason: "input/output error" }))
+      }
+      const { jobs } = yield* open({}, { store })
+      assert.strictEqual((yield* Effect.flip(jobs.request(yield* RunId.make)))._tag, "AgentRefused")
+      assert.deepStrictEqual(yield* inner.list, [])
+    }))
+
   it.scoped("what cannot be written down is no order: a restarted agent would not know that an app may be down for it", () =>
     Effect.gen(function*() {
       const inner = yield* JobStoreMemory.make()
@@ -366,6 +380,25 @@ describe("the backups of one guest", () => {
         yield* Fiber.interrupt(hosted)
         assert.strictEqual(yield* phaseOf(jobs, runId), "failed")
         assert.deepStrictEqual(yield* jobs.asked(0), Option.none())
+      }))
+
+    it.scoped("a request that is still being written down comes first", () =>
+      Effect.gen(function*() {
+        const inner = yield* JobStoreMemory.make()
+        const store: JobStore["Type"] = {
+          ...inner,
+          save: (record) => Effect.delay(inner.save(record), record.status.phase === "queued" ? "1 second" : 0)
+        }
+        const { jobs } = yield* open({ survives: true }, { store })
+        yield* Effect.fork(jobs.asked("1 hour"))
+        yield* pass()
+        const requested = yield* Effect.fork(jobs.request(yield* RunId.make))
+        yield* pass("500 millis")
+        const hosted = yield* Effect.fork(jobs.hosted("upid", "1 minute"))
+        yield* pass("1 second")
+        assert.isFalse((yield* Fiber.join(hosted)).quiet)
+        yield* Fiber.join(requested)
+        assert.lengthOf(yield* jobs.list, 1)
       }))
 
     it.scoped("the agent's own backup meets the hook: its guest is quiet already", () =>
