@@ -6,8 +6,10 @@
 export const kinds = [
   "kill-before",
   "kill-after",
+  "kill-during",
   "power-before",
   "power-after",
+  "power-during",
   "signal",
   "error-before",
   "error-after",
@@ -55,7 +57,7 @@ export const kindsAt: Record<Place, ReadonlyArray<Kind>> = {
     "clock-forward",
     "clock-back"
   ],
-  act: [...onTheMachine, ...failing, ...waiting, "lie", "user-start", "user-stop"],
+  act: [...onTheMachine, "kill-during", "power-during", ...failing, ...waiting, "lie", "user-start", "user-stop"],
   agent: [...onTheMachine, ...failing, ...waiting, "lie", "agent-kill", "suspend", "clock-forward", "clock-back"],
   engine: [...everywhere, ...failing, "hang", "slow", "user-start", "user-stop"],
   journal: [...everywhere, ...failing],

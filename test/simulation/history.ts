@@ -1,7 +1,7 @@
 /**
  * One history of a simulated world: a run with faults, what heals it, and one more run in which nothing goes wrong.
  */
-import { Cause, DateTime, Duration, Effect, Either, Exit, Logger, LogLevel, Option } from "effect"
+import { Cause, DateTime, Duration, Effect, Either, Exit, Logger, Option } from "effect"
 import type { RunPolicy } from "../../src/domain/Policy.ts"
 import type { Report, RunEvent } from "../../src/domain/Report.ts"
 import { StackName } from "../../src/domain/Stack.ts"
@@ -75,17 +75,18 @@ class Play {
     if (text.includes(canary)) this.world.truth.broken("I13", "a secret is told")
   }
 
+  private readonly logger = Logger.replace(
+    Logger.defaultLogger,
+    Logger.make(({ cause, message }) => {
+      const text = `${JSON.stringify(message)}${Cause.isEmpty(cause) ? "" : Cause.pretty(cause)}`
+      this.hear(text)
+      this.world.truth.note(`log: ${text}`)
+    })
+  )
+
   /** Logs go nowhere, but a secret in them is seen. */
   private readonly quiet = <A, E>(program: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-    this.world.truth.tracing
-      ? Effect.provide(
-        program,
-        Logger.replace(
-          Logger.defaultLogger,
-          Logger.make(({ message }) => this.world.truth.note(`log: ${String(message)}`))
-        )
-      )
-      : Logger.withMinimumLogLevel(program, LogLevel.None)
+    Effect.provide(program, this.logger)
 
   startAgent(): void {
     const process = this.world.process("agent", false)
@@ -241,7 +242,9 @@ class Play {
     world.start(process, this.quiet(program), (exit) => {
       const { truth } = world
       const failed = Exit.isFailure(exit) || exit.value.failed.length > 0
-      truth.note(`recover ends: ${Exit.isSuccess(exit) ? JSON.stringify(exit.value) : exit}`)
+      const told = Exit.isSuccess(exit) ? JSON.stringify(exit.value) : Cause.pretty(exit.cause)
+      this.hear(told)
+      truth.note(`recover ends: ${told}`)
       if (!failed && Exit.isSuccess(exit) && !exit.value.liveRun && truth.left.length > 0) {
         truth.broken("I1", `recover ends well with ${truth.left.join(", ")} down`)
       }

@@ -21,7 +21,7 @@ import { canary, type TrueUnit } from "./truth.ts"
 import type { World } from "./world.ts"
 
 /** Milliseconds. */
-const stopTakes = 200
+const stopTakes = 600
 const startTakes = 300
 const stopTimeout = 3_000
 const startTimeout = 4_000
@@ -39,7 +39,8 @@ const unitsOf = (world: World, stack: string): ReadonlyArray<Unit> =>
   }))
 
 const seen = (unit: Unit, truth: TrueUnit): UnitObservation => {
-  const state = truth.stopping > 0 || truth.starting ? "changing" : truth.up ? "running" : "stopped"
+  // as a container engine says: running until it is down
+  const state = truth.starting ? "changing" : truth.up ? "running" : "stopped"
   return { unit, state, stamp: String(truth.generation) }
 }
 

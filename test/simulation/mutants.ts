@@ -19,6 +19,15 @@ const own: ReadonlyArray<Wrong> = [
     }]
   },
   {
+    name: "a stop that was sent before the death is believed to be over",
+    breaks: "I6",
+    edits: [{
+      file: "domain/Marker.ts",
+      from: "return note === \"stopping\" ? \"watch\" : \"leave\"",
+      to: "return \"leave\""
+    }]
+  },
+  {
     name: "every stop is sent twice",
     breaks: "I3",
     edits: [{

@@ -161,9 +161,11 @@ export class Truth {
     return unit
   }
 
-  private isNamed(place: "volatile" | "durable", unit: TrueUnit): boolean {
-    return [...this[place].values()].some(({ draft }) =>
-      draft.stacks.some(({ stack, units }) => stack === unit.stack && units.some(({ id }) => id === unit.id))
+  /** Whether a marker there says that this is ours to start, and no note that we had it up again. */
+  private isNamed(place: "volatile" | "durable", { id, stack }: TrueUnit): boolean {
+    return [...this[place].values()].some(({ draft, notes }) =>
+      draft.stacks.some((one) => one.stack === stack && one.units.some((unit) => unit.id === id)) &&
+      notes.findLast((note) => note.stack === stack && note.unit === id)?.state !== "running"
     )
   }
 
@@ -173,14 +175,6 @@ export class Truth {
       if (unit.up || unit.downBy !== "us") continue
       if (!this.isNamed("durable", unit)) this.broken("I6", `${unit.key} is held down and no durable marker names it`)
     }
-  }
-
-  /** Whether a marker says that this is ours to start, and no note that we had it up again. */
-  private isOwed({ id, stack }: TrueUnit): boolean {
-    return [...this.volatile.values()].some(({ draft, notes }) =>
-      draft.stacks.some((one) => one.stack === stack && one.units.some((unit) => unit.id === id)) &&
-      notes.findLast((note) => note.stack === stack && note.unit === id)?.state !== "running"
-    )
   }
 
   /** A run begins: the counts are of one run. */
@@ -227,8 +221,10 @@ export class Truth {
   startSent(unit: TrueUnit): void {
     this.note(`start ${unit.key}`)
     if (!unit.ours && !unit.meddled) this.broken("I4", `${unit.key} was not up, and is started`)
-    if (!unit.stopSent && !this.isOwed(unit)) this.broken("I4", `${unit.key} is started and was never stopped by us`)
-    if (unit.downBy === "user" && !unit.up && !this.isOwed(unit)) {
+    if (!unit.stopSent && !this.isNamed("volatile", unit)) {
+      this.broken("I4", `${unit.key} is started and was never stopped by us`)
+    }
+    if (unit.downBy === "user" && !unit.up && !this.isNamed("volatile", unit)) {
       this.broken("I4", `${unit.key} is started although a user has stopped it after we had brought it up`)
     }
     const hold = this.holds.get(unit.stack)
@@ -271,8 +267,8 @@ export class Truth {
 
   /** Somebody starts or stops a unit. */
   user(state: "started" | "stopped"): void {
-    const unit = [...this.units.values()].find(({ ours }) => ours)
-    if (unit === undefined) return
+    // the one or the other, and the same each time
+    const unit = [...this.units.values()][this.step % this.units.size]!
     this.note(`a user has ${state} ${unit.key}`)
     if (state === "started") {
       if (unit.up) return
@@ -337,10 +333,14 @@ export class Truth {
   }
 
   /** The agent has said how far a backup is. */
-  answered({ phase, revision, runId }: BackupStatus): void {
+  answered({ phase, revision, runId, ...rest }: BackupStatus): void {
     const rank = rankOf(phase)
     const before = this.lastAnswers.get(runId)
     this.note(`the agent says ${phase} (${revision}) of ${runId.slice(-4)}`)
+    if (JSON.stringify([phase, runId, rest]).includes(canary)) this.broken("I13", "a secret is told by the agent")
+    if (before !== undefined && revision <= before.revision && (revision < before.revision || phase !== before.phase)) {
+      this.broken("I12", `the agent says '${phase}' (${revision}) after '${before.phase}' (${before.revision})`)
+    }
     if (before !== undefined && (rank < before.rank || (before.rank === finalRank && phase !== before.phase))) {
       this.broken("I12", `the agent says '${phase}' after '${before.phase}'`)
     }

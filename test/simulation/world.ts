@@ -153,6 +153,17 @@ export class World {
               return forever
             })
           )
+        // the other side has it, and goes on with it
+        case "kill-during":
+        case "power-during":
+          return Effect.fork(effect).pipe(
+            Effect.zipRight(Effect.yieldNow()),
+            Effect.zipRight(Effect.suspend(() => {
+              if (kind === "kill-during") this.kill(process)
+              else this.powerLoss()
+              return forever
+            }))
+          )
         case "signal": {
           const main = this.main.get(process)
           if (main !== undefined) main.unsafeInterruptAsFork(main.id())
