@@ -49,7 +49,11 @@ export const mutants: ReadonlyArray<Mutant> = [
   {
     name: "the agent tells an order before it is written down",
     what: "journal",
-    edit: { file: "internal/agent/jobs.ts", from: "    yield* refused(Job.save(job, store))\n", to: "" }
+    edit: {
+      file: "internal/agent/jobs.ts",
+      from: "    yield* refused(Effect.tapError(Job.save(job, store), () => Effect.ignoreLogged(store.remove(job))))\n",
+      to: ""
+    }
   }
 ]
 
