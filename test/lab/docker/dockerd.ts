@@ -12,6 +12,16 @@ import * as Engine from "./engine.ts"
 import * as Home from "./home.ts"
 import { chosenEngine } from "./newerEngine.ts"
 
+/** Whether every thread has stopped: on a busy machine one may still answer after the signal. */
+const standsStill = async (pid: number): Promise<boolean> => {
+  const tasks = `/proc/${pid}/task`
+  const threads = await Fs.readdir(tasks).catch(() => [])
+  const states = await Promise.all(
+    threads.map((thread) => Fs.readFile(`${tasks}/${thread}/stat`, "utf8").catch(() => ""))
+  )
+  return states.every((state) => state === "" || /^\d+ \(.*\) [TtZX]/s.test(state))
+}
+
 export interface Dockerd {
   readonly socket: string
   /** `unix://` and the socket: for DOCKER_HOST. */
@@ -139,7 +149,15 @@ export const make = Effect.fn("Dockerd.make")(function*(options: Options = {}) {
     stop,
     restart: Effect.zipRight(stop, start),
     kill: Effect.asVoid(end("SIGKILL")),
-    pause: signal("SIGSTOP"),
+    pause: Effect.zipRight(
+      signal("SIGSTOP"),
+      Effect.suspend(() =>
+        Effect.repeat(Effect.promise(() => standsStill(daemon?.pid ?? 0)), {
+          until: (still) => still,
+          schedule: Schedule.spaced("5 millis")
+        })
+      )
+    ).pipe(Effect.asVoid),
     resume: signal("SIGCONT")
   }
   yield* start
