@@ -340,7 +340,8 @@ class Play {
     if (truth.durable.size + truth.volatile.size > 0) truth.broken("I7", "a marker is left at the end")
     // backups that go on by themselves, and slots that are held for nobody, are over by then
     world.sim.run(() => false, 60_000)
-    if (withLast) {
+    // what could not be removed is removed by the next run
+    if (withLast || (truth.snapshots.size > 0 && !truth.engineHangs)) {
       this.isLast = true
       for (const unit of truth.units.values()) if (unit.ours && !unit.up) truth.startLands(unit)
       this.startRun("last run")
