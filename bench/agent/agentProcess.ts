@@ -54,8 +54,7 @@ export interface Usage {
 
 /** As many as the guests need: the defaults are for a host with a few. */
 const limits = (guests: number) => ({
-  // half of them from one address
-  connections: 2 * (100 + guests),
+  connections: 100 + guests,
   connectionsPerAddress: 100 + guests,
   requestsPerMinute: 100_000
 })

@@ -42,6 +42,7 @@ export interface Backup {
   readonly cancel: Effect.Effect<void>
 }
 
+const again = Schedule.spaced("500 millis")
 const tellTimeout = Duration.seconds(15)
 /** How long an agent that does not answer is asked again: for the backup, with the app up, and for its end. */
 const restartPatience = Duration.seconds(15)
@@ -141,26 +142,27 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
       })
     )
 
-  /** Whether an error is one of an agent that may soon be there again. */
-  const patience = Effect.map(stopwatch, (spent) => (error: AgentError) =>
-    isTransient(error)
-      ? Effect.map(spent, (spent) => spent <= Duration.toMillis(restartPatience))
-      : Effect.succeed(false))
+  /** Asks again while the agent may only be in its restart. */
+  const patiently = <A, E extends AgentError>(call: Effect.Effect<A, E>) =>
+    Effect.flatMap(stopwatch, (spent) =>
+      Effect.retry(call, {
+        while: (error) =>
+          isTransient(error)
+            ? Effect.map(spent, (spent) => spent <= Duration.toMillis(restartPatience))
+            : Effect.succeed(false),
+        schedule: again
+      }))
 
   const backup: Backup = {
     view: Ref.get(view),
     request: Effect.gen(function*() {
       yield* Ref.set(requested, true)
-      const patient = yield* patience
-      yield* ask(agent.request(runId), policy.agentTimeout).pipe(
-        // an agent that died over the question may have written the backup down, and would keep its slot for nobody
-        Effect.retry({ while: patient, schedule: Schedule.spaced("500 millis") }),
-        Effect.mapError(endOf)
-      )
+      // an agent that died over the question may have written the backup down, and would keep its slot for nobody
+      yield* Effect.mapError(patiently(ask(agent.request(runId), policy.agentTimeout)), endOf)
     }),
     prepare: agent.prepare(runId),
     tellQuiesced: ask(agent.quiesced(runId), tellTimeout).pipe(
-      Effect.retry({ while: isTransient, schedule: Schedule.spaced("500 millis") }),
+      Effect.retry({ while: isTransient, schedule: again }),
       Effect.timeoutFail({
         duration: tellTimeout,
         onTimeout: () => new AgentUnavailable({ reason: "it could not be told that everything is down" })
@@ -175,10 +177,8 @@ export const make = Effect.fnUntraced(function*(policy: RunPolicy, recorder: Rec
         const { phase } = yield* Ref.get(view)
         if (!(yield* Ref.get(requested)) || isFinal(phase)) return
         yield* Ref.set(requested, false)
-        const patient = yield* patience
-        yield* agent.cancel(runId).pipe(
-          // an agent that is being restarted would begin anew, or go on, for nobody
-          Effect.retry({ while: patient, schedule: Schedule.spaced("500 millis") }),
+        // an agent that is being restarted would begin anew, or go on, for nobody
+        yield* patiently(agent.cancel(runId)).pipe(
           bounded(policy.agentTimeout, () => new AgentUnavailable({ reason: "the backup was not seen to end" })),
           Effect.catchAll((error) => recorder.warn(`the backup could not be cancelled: ${error.message}`))
         )

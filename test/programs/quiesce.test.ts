@@ -58,6 +58,15 @@ const snapshotAgent = agent(
   { at: "20 seconds", phase: "done", artifact: "backup.tar.zst" }
 )
 
+/** The end of a run whose limit is over. */
+const aborted = Effect.gen(function*() {
+  const fiber = yield* Effect.fork(quiesce(policy))
+  yield* TestClock.adjust("5 minutes")
+  const error = yield* Effect.flip(Fiber.join(fiber))
+  assert(error._tag === "RunAborted")
+  return error
+})
+
 describe("quiesce, second by second", () => {
   it.effect("resumes at snapshotted, clears the marker, and stays with the backup until done", () =>
     Effect.gen(function*() {
@@ -157,10 +166,7 @@ describe("quiesce, second by second", () => {
   it.effect("the limit: resume first, then cancel", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.Journal
-      const fiber = yield* Effect.fork(quiesce(policy))
-      yield* TestClock.adjust("5 minutes")
-      const error = yield* Effect.flip(Fiber.join(fiber))
-      assert.strictEqual(error._tag, "RunAborted")
+      const error = yield* aborted
       assert.strictEqual(error.report.exitCode, 6)
       assert.strictEqual(error.report.consistency.level, "none")
       assert.deepStrictEqual(error.report.consistency.reasons, ["limit-exceeded", "backup-not-done"])
@@ -174,10 +180,7 @@ describe("quiesce, second by second", () => {
   it.effect("an agent that is away when its backup is cancelled is told again", () =>
     Effect.gen(function*() {
       const journal = yield* Journal.Journal
-      const fiber = yield* Effect.fork(quiesce(policy))
-      yield* TestClock.adjust("5 minutes")
-      const error = yield* Effect.flip(Fiber.join(fiber))
-      assert.strictEqual(error._tag, "RunAborted")
+      const error = yield* aborted
       assert.strictEqual((yield* journal.lines).filter((line) => line === "agent cancel").length, 4)
       assert.isFalse(error.report.warnings.some((warning) => warning.includes("could not be cancelled")))
     }).pipe(Effect.provide(world(

@@ -55,10 +55,9 @@ const engineOf = (world: World, process: SimProcess, host: Host, guest: string):
       truth.broken("I10", `${guest} is backed up for a run of another guest`)
     }
   }
-  const removeSnapshots = (of: (name: string) => boolean) =>
-    Effect.sync(() => {
-      for (const name of truth.snapshots) if (name.startsWith(`${guest}/`) && of(name)) truth.snapshots.delete(name)
-    })
+  const removeSnapshots = Effect.sync(() => {
+    for (const name of truth.snapshots) if (name.startsWith(`${guest}/`)) truth.snapshots.delete(name)
+  })
   const work = Effect.fnUntraced(function*(job: EngineJob) {
     isAsked(job)
     const name = `${guest}/${job.runId}`
@@ -85,7 +84,7 @@ const engineOf = (world: World, process: SimProcess, host: Host, guest: string):
   })
   const run = Effect.fnUntraced(function*(job: EngineJob) {
     yield* step("reserve")
-    yield* removeSnapshots(() => true)
+    yield* removeSnapshots
     yield* job.ready(shape.mode)
     yield* job.report({ phase: "running" })
     return yield* work(job)
@@ -140,7 +139,7 @@ const engineOf = (world: World, process: SimProcess, host: Host, guest: string):
     return yield* follow(job, work)
   })
 
-  const swept = Effect.as(removeSnapshots(() => true), [] as ReadonlyArray<string>)
+  const swept = Effect.as(removeSnapshots, [] as ReadonlyArray<string>)
   const broken = new EngineRefused({ reason: "broken" })
   return {
     survives: shape.survives,

@@ -1,14 +1,14 @@
 /**
- * Wrong programs that the simulated world must find out: those of test/mutants, and these, by the invariant that they break.
+ * WrongProgram programs that the simulated world must find out: those of test/mutants, and these, by the invariant that they break.
  */
 import { type Mutant, mutants as others } from "../mutants/mutants.ts"
 
-export interface Wrong extends Mutant {
+export interface WrongProgram extends Mutant {
   /** The world in which it shows; default: any. */
   readonly world?: number
 }
 
-const own: ReadonlyArray<Wrong> = [
+const own: ReadonlyArray<WrongProgram> = [
   {
     name: "recover starts nothing that is down",
     breaks: "I1",
@@ -185,4 +185,4 @@ const shared: ReadonlySet<string> = new Set([
   "a control that does not tell what interferes is waited for"
 ])
 
-export const mutants: ReadonlyArray<Wrong> = [...own, ...others.filter(({ name }) => shared.has(name))]
+export const mutants: ReadonlyArray<WrongProgram> = [...own, ...others.filter(({ name }) => shared.has(name))]

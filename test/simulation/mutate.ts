@@ -9,7 +9,7 @@ import * as Path from "node:path"
 import { promisify } from "node:util"
 import { edited } from "../mutants/edits.ts"
 import type { Mutant } from "../mutants/mutants.ts"
-import { mutants, type Wrong } from "./mutants.ts"
+import { mutants, type WrongProgram } from "./mutants.ts"
 import type { Invariant } from "./truth.ts"
 
 const invariants: ReadonlyArray<Invariant> = [
@@ -52,7 +52,7 @@ const wrong = ({ edits, name }: Mutant): Plugin => ({
   }
 })
 
-const play = async (mutant: Wrong, n: number): Promise<Found> => {
+const play = async (mutant: WrongProgram, n: number): Promise<Found> => {
   const outfile = Path.resolve(`.build/simulation/${n}.mjs`)
   await build({
     entryPoints: ["test/simulation/mutant.ts"],
@@ -74,10 +74,10 @@ const play = async (mutant: Wrong, n: number): Promise<Found> => {
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Found
 }
 
-const right: Wrong = { name: "the right program", breaks: "nothing", edits: [] }
+const right: WrongProgram = { name: "the right program", breaks: "nothing", edits: [] }
 const wrongs = mutants.filter(({ name }) => name.includes(only))
 const all = only === "" ? [right, ...wrongs] : wrongs
-const found = new Map<Wrong, Found>()
+const found = new Map<WrongProgram, Found>()
 let next = 0
 await Promise.all([0, 1].map(async () => {
   for (let n = next++; n < all.length; n = next++) {
@@ -88,8 +88,8 @@ await Promise.all([0, 1].map(async () => {
   }
 }))
 
-for (const [{ name }, { invariants, played, replay, what }] of found) {
-  const seen = invariants === undefined ? "not found out" : `${invariants}: ${what} (${replay})`
+for (const [{ name }, { invariants: broken, played, replay, what }] of found) {
+  const seen = broken === undefined ? "not found out" : `${broken}: ${what} (${replay})`
   console.log(`${String(played).padStart(6)}  ${name}\n        ${seen}`)
 }
 const broken = wrongs.map((mutant) => found.get(mutant)?.invariants ?? [])

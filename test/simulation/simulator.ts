@@ -203,12 +203,16 @@ export class SimProcess implements Scheduler.Scheduler {
     return this.sim === sim
   }
 
+  private get moves(): boolean {
+    return this.alive && !this.sim.isOver
+  }
+
   shouldYield(fiber: RuntimeFiber<unknown, unknown>): number | false {
     return fiber.currentOpCount > 2048 ? 0 : false
   }
 
   scheduleTask(task: () => void): void {
-    if (this.alive && !this.sim.isOver) this.sim.schedule(this, task)
+    if (this.moves) this.sim.schedule(this, task)
   }
 
   fork<A, E>(
@@ -220,7 +224,7 @@ export class SimProcess implements Scheduler.Scheduler {
       { scheduler: this }
     )
     fiber.addObserver((exit) => {
-      if (this.alive && !this.sim.isOver) ended(exit)
+      if (this.moves) ended(exit)
     })
     return fiber
   }

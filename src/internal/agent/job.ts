@@ -2,7 +2,7 @@
  * One backup at its agent: a status that only goes forward, every change with a new revision, and the journal of it.
  */
 import { Cause, DateTime, Deferred, Duration, Effect, Option, Ref, Schema, Stream, SubscriptionRef } from "effect"
-import { type BackupStatus, type EffectiveMode, isAtLeast, isFinal, Phase, type Progress } from "../../domain/Backup.ts"
+import { type BackupStatus, isAtLeast, isFinal, Phase, type Progress } from "../../domain/Backup.ts"
 import type { RunId } from "../../domain/RunId.ts"
 import { EngineFailed, type EngineJob } from "../../services/Engine.ts"
 import type { JobRecord, JobStore, JobStoreError } from "../../services/JobStore.ts"
@@ -108,21 +108,11 @@ export const settle = (job: Job, store: JobStore["Type"], change: Change): Effec
   Effect.asVoid(Effect.zipRight(told(record(job, store, change)), publish(job, change)))
 
 /**
- * Writes down that the app may be stopped, then makes it known. What cannot be written is not told: a restarted agent would
+ * Writes down an order (`ready`: the app may be stopped), then makes it known. What cannot be written is not told: a restarted agent would
  * begin a backup anew that somebody has an app down for.
  */
-const ready = (
-  job: Job,
-  store: JobStore["Type"],
-  effectiveMode: EffectiveMode | undefined
-): Effect.Effect<void, EngineFailed> => {
-  const change = { phase: "ready", ...effectiveMode === undefined ? {} : { effectiveMode } } as const
-  return record(job, store, change).pipe(
-    failed,
-    Effect.zipRight(publish(job, change)),
-    Effect.asVoid
-  )
-}
+const order = (job: Job, store: JobStore["Type"], change: Change): Effect.Effect<void, EngineFailed> =>
+  Effect.asVoid(Effect.zipRight(failed(record(job, store, change)), publish(job, change)))
 
 /** Makes a change known. `running` needs no record of its own, and the app is down; `snapshotted` is told first. */
 const report = (job: Job, store: JobStore["Type"], change: Change): Effect.Effect<void> =>
@@ -186,7 +176,7 @@ export const forEngine = (
         progress === undefined ? Effect.void : progressed(progress)
       ),
     ready: (effectiveMode) =>
-      ready(job, store, effectiveMode).pipe(
+      order(job, store, { phase: "ready", ...effectiveMode === undefined ? {} : { effectiveMode } }).pipe(
         Effect.zipRight(Deferred.await(job.quiesced)),
         Effect.timeoutFail({
           duration: readyTimeout,

@@ -30,6 +30,15 @@ const open = Effect.fnUntraced(function*(
   return { ...scripted, jobs, store, close: Scope.close(scope, Exit.void) }
 })
 
+/** A journal whose records are written in another way. */
+const writing = (save: (inner: JobStore["Type"], record: JobRecord) => ReturnType<JobStore["Type"]["save"]>) =>
+  Effect.map(JobStoreMemory.make(), (inner) => {
+    const store: JobStore["Type"] = { ...inner, save: (record) => Effect.suspend(() => save(inner, record)) }
+    return { inner, store }
+  })
+
+const noSpace = new JobStoreError({ operation: "save", reason: "no space" })
+
 /** Lets the fibers go on; the clock moves by this. */
 const pass = (duration: Duration.DurationInput = 0) => Effect.zipRight(Effect.yieldNow(), TestClock.adjust(duration))
 
@@ -200,15 +209,8 @@ describe("the backups of one guest", () => {
 
   it.scoped("a journal that cannot be written: refused before, told in a log after", () =>
     Effect.gen(function*() {
-      const inner = yield* JobStoreMemory.make()
       const broken = { yes: true }
-      const store: JobStore["Type"] = {
-        ...inner,
-        save: (record) =>
-          Effect.suspend(() =>
-            broken.yes ? new JobStoreError({ operation: "save", reason: "no space" }) : inner.save(record)
-          )
-      }
+      const { store } = yield* writing((inner, record) => broken.yes ? noSpace : inner.save(record))
       const { jobs, journal } = yield* open({ end: {} }, { store })
       const refused = yield* Effect.flip(jobs.request(yield* RunId.make))
       assert.strictEqual(refused._tag, "AgentRefused")
@@ -225,13 +227,8 @@ describe("the backups of one guest", () => {
 
   it.scoped("a request that is refused for its journal leaves nothing there that a restarted agent would begin", () =>
     Effect.gen(function*() {
-      const inner = yield* JobStoreMemory.make()
       // as a rename that is there, and a sync of its directory that fails
-      const store: JobStore["Type"] = {
-        ...inner,
-        save: (record) =>
-          Effect.zipRight(inner.save(record), new JobStoreError({ operation: "save", reason: "input/output error" }))
-      }
+      const { inner, store } = yield* writing((inner, record) => Effect.zipRight(inner.save(record), noSpace))
       const { jobs } = yield* open({}, { store })
       assert.strictEqual((yield* Effect.flip(jobs.request(yield* RunId.make)))._tag, "AgentRefused")
       assert.deepStrictEqual(yield* inner.list, [])
@@ -239,16 +236,9 @@ describe("the backups of one guest", () => {
 
   it.scoped("what cannot be written down is no order: a restarted agent would not know that an app may be down for it", () =>
     Effect.gen(function*() {
-      const inner = yield* JobStoreMemory.make()
-      const store: JobStore["Type"] = {
-        ...inner,
-        save: (record) =>
-          Effect.suspend(() =>
-            record.status.phase === "ready"
-              ? new JobStoreError({ operation: "save", reason: "no space" })
-              : inner.save(record)
-          )
-      }
+      const { store } = yield* writing((inner, record) =>
+        record.status.phase === "ready" ? noSpace : inner.save(record)
+      )
       const { jobs } = yield* open({}, { store })
       const a = yield* RunId.make
       yield* jobs.request(a)
@@ -384,11 +374,9 @@ describe("the backups of one guest", () => {
 
     it.scoped("a request that is still being written down comes first", () =>
       Effect.gen(function*() {
-        const inner = yield* JobStoreMemory.make()
-        const store: JobStore["Type"] = {
-          ...inner,
-          save: (record) => Effect.delay(inner.save(record), record.status.phase === "queued" ? "1 second" : 0)
-        }
+        const { store } = yield* writing((inner, record) =>
+          Effect.delay(inner.save(record), record.status.phase === "queued" ? "1 second" : 0)
+        )
         const { jobs } = yield* open({ survives: true }, { store })
         yield* Effect.fork(jobs.asked("1 hour"))
         yield* pass()

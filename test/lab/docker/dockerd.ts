@@ -40,7 +40,7 @@ export interface Dockerd {
   /** SIGKILL to dockerd alone. The kernel then kills its containerd; the containers go on. */
   readonly kill: Effect.Effect<void, LabError>
   /** SIGSTOP: it accepts connections and does not answer. */
-  readonly pause: Effect.Effect<void>
+  readonly pause: Effect.Effect<unknown>
   readonly resume: Effect.Effect<void>
 }
 
@@ -151,13 +151,11 @@ export const make = Effect.fn("Dockerd.make")(function*(options: Options = {}) {
     kill: Effect.asVoid(end("SIGKILL")),
     pause: Effect.zipRight(
       signal("SIGSTOP"),
-      Effect.suspend(() =>
-        Effect.repeat(Effect.promise(() => standsStill(daemon?.pid ?? 0)), {
-          until: (still) => still,
-          schedule: Schedule.spaced("5 millis")
-        })
-      )
-    ).pipe(Effect.asVoid),
+      Effect.repeat(Effect.promise(() => standsStill(daemon?.pid ?? 0)), {
+        until: (still) => still,
+        schedule: Schedule.spaced("5 millis")
+      })
+    ),
     resume: signal("SIGCONT")
   }
   yield* start
